@@ -1,0 +1,36 @@
+"""Where was this recorded, and what happened when: acoustic scenes and sound events from compact convolutions.
+
+Importing this package loads nothing heavy; the public names are found when they are first used.
+
+Example:
+    >>> import compactcli
+    >>> record = compactcli.detect("sample_audio/clip.wav")  # doctest: +SKIP
+    >>> [(event.label, event.onset) for event in record.events]  # doctest: +SKIP
+    [('dog', 1.2)]
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compactcli.inference import classify, detect, load_model
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "classify", "detect", "load_model"]
+
+_HOMES = {
+    "classify": "compactcli.inference",
+    "detect": "compactcli.inference",
+    "load_model": "compactcli.inference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'compactcli' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

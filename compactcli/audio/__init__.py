@@ -1,0 +1,22 @@
+"""A recording becomes mono float32 blocks at the rate asked for; the only importer of soundfile and soxr.
+
+What a file is, is decided by its content, never by its name. Files are decoded block by block, so memory
+does not grow with their length and nothing is allocated from what a header claims. Audio that decoded before
+some damage is kept, and ``AudioReader.damage`` says what is missing.
+
+A recording counts as damaged when
+
+- the decoder gives up after good audio;
+- fewer frames decode than the header promises: more than one MPEG frame (1,152) for MP3, half of the longest
+  block (4,096) for Vorbis, the longest packet (120 ms) for Opus, any frame for FLAC and the uncompressed formats;
+- a RIFF, RF64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file. Sizes from
+  0x7FFF0000 up are what programs write that do not know the length, and promise nothing;
+- an Ogg stream does not end with a whole last page.
+
+An MP3 without a Xing or VBRI header has no promise: the decoder's guess is ignored and the file is read to its end.
+"""
+
+from compactcli.audio.header import AudioInfo
+from compactcli.audio.reading import AudioReader, Waveform, convert_waveform, open_audio, read_audio
+
+__all__ = ["AudioInfo", "AudioReader", "Waveform", "convert_waveform", "open_audio", "read_audio"]

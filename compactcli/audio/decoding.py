@@ -1,0 +1,179 @@
+"""Files become decoders: content decides, refusals are said in the user's words, and the terminal stays clean."""
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import soundfile
+
+from compactcli.errors import AudioError
+
+# Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
+_HIDDEN_SIZE = 2**44
+
+_STDERR_LOCK = threading.Lock()
+
+
+class _ForwardDecoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type information
+    """A decoder that is never asked to seek.
+
+    soundfile seeks after every read of a seekable file; that fails at the end of a FLAC of unknown length, where
+    it costs the last block, and makes damaged Ogg files lose more than they have to.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _NamelessBytes:
+    """The bytes of a file without its name, whose suffix would otherwise decide how soundfile reads it.
+
+    Args:
+        file: Seekable binary file.
+        hidden_size: Bytes added to the size that the decoder is told.
+    """
+
+    def __init__(self, file: IO[bytes], *, hidden_size: int = 0) -> None:
+        self._file = file
+        self._hidden_size = hidden_size
+        self._at_end = False
+
+    def readinto(self, buffer: Any) -> int:
+        # called from C, where an exception would be printed and lost: a failing disk ends the audio here, and the
+        # frames that are then missing mark the recording as damaged
+        try:
+            data = self._file.read(len(buffer))
+        except OSError:
+            return 0
+        buffer[: len(data)] = data
+        return len(data)
+
+    # soundfile looks for this name to tell a file from a path, then prefers readinto
+    read = readinto
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        self._at_end = whence == os.SEEK_END and position == 0
+        with contextlib.suppress(OSError, ValueError):
+            self._file.seek(position, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._file.tell() + (self._hidden_size if self._at_end else 0)
+
+
+def _open_bytes(name: str) -> IO[bytes]:
+    expected = "expected a recording"
+    try:
+        status = Path(name).stat()
+        regular = stat.S_ISREG(status.st_mode)
+        # a pipe without a writer would block for ever, so nothing but a regular file is opened
+        file = Path(name).open("rb") if regular and status.st_size else None  # noqa: SIM115 - given to the caller
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError(f"{name} does not exist, {expected}", hint="check the path", code="missing") from error
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        denied = isinstance(error, PermissionError)
+        hint = "give yourself the right to read it" if denied else "check the path and the disk"
+        raise AudioError(f"{name} cannot be read ({reason}), {expected}", hint=hint, code="unreadable") from error
+    if not regular:
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise AudioError(
+            f"{name} is {kind}, {expected} in a regular file",
+            hint="copy the audio into a file first",
+            code="unreadable",
+        )
+    if file is None:
+        raise AudioError(f"{name} is empty (0 bytes), {expected}", hint="copy or download it again", code="empty-file")
+    return file
+
+
+@contextlib.contextmanager
+def open_decoder(name: str) -> Iterator[soundfile.SoundFile]:
+    """Open a recording for decoding from front to back.
+
+    Args:
+        name: Path of the recording, as messages shall call it.
+
+    Yields:
+        The decoder, which never seeks.
+
+    Raises:
+        AudioError: The file is missing, empty, unreadable or not audio.
+    """
+    with _open_bytes(name) as file:
+        head = file.read(3)
+        is_mp3 = head == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+        with quiet_stderr(is_mp3):
+            decoder = _open_mp3(name, file) if is_mp3 else _open_decoder(name, file)
+        with decoder:
+            yield decoder
+
+
+def _open_decoder(name: str, file: IO[bytes], *, hidden_size: int = 0) -> soundfile.SoundFile:
+    file.seek(0)
+    try:
+        return _ForwardDecoder(_NamelessBytes(file, hidden_size=hidden_size))
+    except soundfile.LibsndfileError as error:
+        raise _refusal(name, error) from error
+
+
+def _open_mp3(name: str, file: IO[bytes]) -> soundfile.SoundFile:
+    """Open an MP3 so that it is read to its end even when its length is only the decoder's guess."""
+    with _open_decoder(name, file) as guess:
+        n_frames = guess.frames
+    unbounded = _open_decoder(name, file, hidden_size=_HIDDEN_SIZE)
+    if unbounded.frames != n_frames:
+        return unbounded
+    # a real count: told the true size, the decoder takes a cut file for what it is instead of failing at its end
+    unbounded.close()
+    return _open_decoder(name, file)
+
+
+def failure_text(error: soundfile.LibsndfileError) -> str:
+    """libsndfile's own words, fit for the middle of a sentence."""
+    return str(error.error_string).removeprefix("Error : ").strip(" .")
+
+
+def _refusal(name: str, error: soundfile.LibsndfileError) -> AudioError:
+    # libsndfile's SFE numbers: 1 unrecognised, 7 open failed (an MP3 frame header and then nonsense), 18 unimplemented,
+    # 24 incomplete SF_INFO (sample rate or channels out of range), 32 no channels
+    if error.code in (1, 7):
+        return AudioError(
+            f"{name} is not audio that can be recognised, expected WAV, FLAC, Ogg, Opus, MP3 or AIFF",
+            hint="convert it first, for example: ffmpeg -i INPUT OUTPUT.flac",
+            code="not-audio",
+        )
+    reason = "no usable sample rate or channel count" if error.code in (24, 32) else failure_text(error)
+    return AudioError(
+        f"{name} has a header that makes no sense ({reason}), expected a recording that can be decoded",
+        hint="copy or download it again, or convert it to FLAC or WAV",
+        code="bad-header",
+    )
+
+
+@contextlib.contextmanager
+def quiet_stderr(active: bool) -> Iterator[None]:
+    """Send what C libraries print on standard error nowhere: libmpg123 complains even about healthy files.
+
+    File descriptor 2 belongs to the whole process, so one block of one file at a time.
+    """
+    if not active:
+        yield
+        return
+    with _STDERR_LOCK:
+        try:
+            saved = os.dup(2)
+        except OSError:  # no standard error: nothing to protect
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,227 @@
+"""Decoded frames become mono float32 blocks at the rate asked for."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from compactcli.audio.decoding import failure_text, open_decoder, quiet_stderr
+from compactcli.audio.header import check_header, check_layout, cut_in_header, frame_tolerance
+from compactcli.errors import AudioError
+
+# Largest sample taken for audio: 32-bit integers stored as floats still pass, and power spectra stay finite in float32.
+MAX_LEVEL = 2.0**31
+
+# 4 MB of float32 per block, whatever the channel count; one second where that is less.
+_MAX_BLOCK_VALUES = 2**20
+
+Waveform = npt.NDArray[np.float32]
+
+
+class AudioReader:
+    """One open recording; iterate over it once for its mono blocks.
+
+    Channels are averaged, then resampled with soxr's HQ filter. The blocks together hold
+    ``n_frames * sample_rate // info.sample_rate`` samples, so nothing ends after the recording does.
+
+    Attributes:
+        info: What the header says.
+        sample_rate: Hz of the blocks.
+        n_samples: Samples given out so far.
+        n_decoded: Frames decoded so far, at the recording's own rate.
+        damage: After the last block, what is missing from the recording; None when nothing is.
+    """
+
+    def __init__(self, path: str, decoder: soundfile.SoundFile, *, sample_rate: int) -> None:
+        self.info = check_header(path, decoder)
+        self.sample_rate = sample_rate
+        self.n_samples = 0
+        self.n_decoded = 0
+        self.damage = cut_in_header(decoder)
+        self._decoder = decoder
+
+    @property
+    def decoded_s(self) -> float:
+        """Seconds decoded so far."""
+        return self.n_decoded / self.info.sample_rate
+
+    def __iter__(self) -> Iterator[Waveform]:
+        """Yield consecutive mono blocks of at most about a second, none of them empty.
+
+        Raises:
+            AudioError: A sample is not a finite number, or nothing could be decoded.
+        """
+        same_rate = self.info.sample_rate == self.sample_rate
+        for block in self._mono_blocks() if same_rate else self._resampled_blocks():
+            if len(block):
+                self.n_samples += len(block)
+                yield block
+        if self.n_samples == 0:
+            raise AudioError(
+                f"{self.info.path} holds {self.n_decoded} frames, "
+                f"expected at least one sample at {self.sample_rate} Hz",
+                hint="the recording was probably stopped before it began; record or export it again",
+                code="no-samples",
+            )
+
+    def _resampled_blocks(self) -> Iterator[Waveform]:
+        resampler = soxr.ResampleStream(self.info.sample_rate, self.sample_rate, 1, dtype="float32", quality="HQ")
+        for block in self._mono_blocks():
+            yield resampler.resample_chunk(block)
+        n_expected = self.n_decoded * self.sample_rate // self.info.sample_rate
+        # soxr rounds the length to the nearest sample; what it has given out so far always lags behind its input
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)[: max(0, n_expected - self.n_samples)]
+
+    def _mono_blocks(self) -> Iterator[Waveform]:
+        n_channels = self.info.n_channels
+        n_block = min(self.info.sample_rate, _MAX_BLOCK_VALUES // n_channels)
+        while True:
+            frames, failure = self._decode(np.full((n_block, n_channels), np.nan, np.float32))
+            if len(frames):
+                mono = _average_channels(frames)
+                self._check_level(mono)
+                self.n_decoded += len(frames)
+                yield mono
+            if failure is not None or len(frames) < n_block:
+                self._judge(failure)
+                return
+
+    def _decode(self, frames: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], str | None]:
+        """Fill ``frames``, given full of NaN; what is still NaN after a decoder error was never decoded."""
+        try:
+            with quiet_stderr(self.info.container == "MP3"):
+                return self._decoder.read(out=frames), None
+        except soundfile.LibsndfileError as error:
+            missing = np.isnan(frames[:, 0])
+            n_good = int(np.argmax(missing)) if missing.any() else len(frames)
+            return frames[:n_good], failure_text(error)
+
+    def _check_level(self, mono: Waveform) -> None:
+        bad = ~(np.abs(mono) <= MAX_LEVEL)
+        if bad.any():
+            first = int(np.argmax(bad))
+            at_s = (self.n_decoded + first) / self.info.sample_rate
+            raise AudioError(
+                f"{self.info.path} has a sample of {mono[first]} at {at_s:.3f} s, expected finite numbers",
+                hint="export the recording again, as 16-bit or 24-bit PCM",
+                code="not-finite",
+            )
+
+    def _judge(self, failure: str | None) -> None:
+        promised = self.info.n_frames
+        if failure is not None and self.n_decoded == 0:
+            raise AudioError(
+                f"{self.info.path} cannot be decoded ({failure}), expected at least some good audio",
+                hint="the file is damaged from its start; copy or download it again",
+                code="unreadable",
+            )
+        if failure is not None:
+            self.damage = f"the decoder gave up after {self.decoded_s:.2f} s ({failure})"
+        elif promised is not None and 0 < self.n_decoded < promised - frame_tolerance(self.info):
+            promised_s = promised / self.info.sample_rate
+            self.damage = f"{self.decoded_s:.2f} s of the {promised_s:.2f} s promised could be decoded"
+
+
+@contextlib.contextmanager
+def open_audio(path: str | Path, *, sample_rate: int) -> Iterator[AudioReader]:
+    """Open a recording for block-wise reading.
+
+    Args:
+        path: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF or another format that libsndfile reads.
+        sample_rate: Hz of the blocks.
+
+    Yields:
+        The reader; iterate over it once.
+
+    Raises:
+        AudioError: The file is missing, empty, not audio, or its header makes no sense.
+
+    Example:
+        >>> with open_audio("sample_audio/scene.wav", sample_rate=16000) as reader:  # doctest: +SKIP
+        ...     n_samples = sum(len(block) for block in reader)
+    """
+    name = os.fspath(path)
+    with open_decoder(name) as decoder:
+        yield AudioReader(name, decoder, sample_rate=sample_rate)
+
+
+def read_audio(path: str | Path, *, sample_rate: int, allow_damage: bool = False) -> Waveform:
+    """Read a whole recording as mono.
+
+    Args:
+        path: See ``open_audio``.
+        sample_rate: Hz of the result.
+        allow_damage: Whether to return what decoded when the recording is damaged.
+
+    Returns:
+        Waveform, shape ``(n_frames * sample_rate // own_rate,)``.
+
+    Raises:
+        AudioError: See ``open_audio``; or the recording is damaged and ``allow_damage`` is False.
+    """
+    with open_audio(path, sample_rate=sample_rate) as reader:
+        waveform = np.concatenate(list(reader))
+    if reader.damage is not None and not allow_damage:
+        raise AudioError(
+            f"{reader.info.path} is damaged: {reader.damage}, expected a whole recording",
+            hint="copy or download it again",
+            code="damaged",
+        )
+    return waveform
+
+
+def convert_waveform(samples: npt.NDArray[Any], *, from_rate: int, sample_rate: int) -> Waveform:
+    """Turn samples in memory into what ``read_audio`` gives for a file that holds them.
+
+    Args:
+        samples: Floating-point samples in [-1, 1], shape ``(n_samples,)`` or ``(n_samples, n_channels)``.
+        from_rate: Hz of ``samples``.
+        sample_rate: Hz of the result.
+
+    Raises:
+        AudioError: The array is empty, not floating point, not finite or has a strange shape or rate.
+
+    Example:
+        >>> convert_waveform(np.zeros((44100, 2)), from_rate=44100, sample_rate=16000).shape
+        (16000,)
+    """
+    array = np.asarray(samples)
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim not in (1, 2):
+        raise AudioError(
+            f"the samples are a {array.ndim}-dimensional array of {array.dtype}, "
+            "expected floating-point numbers of shape (n_samples,) or (n_samples, n_channels)",
+            hint="divide 16-bit integers by 32768; one column per channel",
+            code="bad-samples",
+        )
+    n_channels = 1 if array.ndim == 1 else array.shape[1]
+    check_layout("the array", n_channels=n_channels, rate_hz=from_rate)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
+        mono = _average_channels(array.reshape(len(array), n_channels).astype(np.float32))
+    if not np.all(np.abs(mono) <= MAX_LEVEL):
+        raise AudioError(
+            "the samples hold values that are not finite, expected finite numbers in [-1, 1]",
+            hint="replace or cut them before the call",
+            code="not-finite",
+        )
+    if from_rate != sample_rate:
+        n_samples = len(mono) * sample_rate // from_rate
+        mono = soxr.resample(mono, from_rate, sample_rate, quality="HQ")[:n_samples] if n_samples else mono[:0]
+    if len(mono) == 0:
+        raise AudioError(
+            f"the array has shape {array.shape}, expected at least one sample at {sample_rate} Hz",
+            hint="check how the array was cut",
+            code="no-samples",
+        )
+    return np.ascontiguousarray(mono, np.float32)
+
+
+def _average_channels(frames: npt.NDArray[np.float32]) -> Waveform:
+    n_channels = frames.shape[1]
+    # four times as fast as a mean over such a short axis
+    return frames[:, 0] if n_channels == 1 else np.einsum("ij->i", frames) / np.float32(n_channels)

@@ -1,0 +1,122 @@
+"""Logits become probabilities whose operating point is 0.5 for every class.
+
+Applying a calibration needs numpy alone, and so does fitting one.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.config import CalibrationConfig
+
+Logits = npt.NDArray[np.float32]
+
+
+def event_probabilities(logits: Logits, calibration: CalibrationConfig) -> Logits:
+    """Frame probabilities ``sigmoid(event_scale * logit + event_bias)``.
+
+    Args:
+        logits: Shape ``(n_frames, n_events)``.
+        calibration: Scale and bias per class; no biases means zeros.
+
+    Returns:
+        Shape ``(n_frames, n_events)``, in [0, 1].
+    """
+    shifted = np.float32(calibration.event_scale) * logits
+    if calibration.event_bias:
+        shifted = shifted + np.asarray(calibration.event_bias, dtype=np.float32)
+    # tanh never overflows, however large the logit
+    return 0.5 * (1 + np.tanh(0.5 * shifted))
+
+
+def scene_probabilities(logits: npt.NDArray[np.floating], calibration: CalibrationConfig) -> npt.NDArray[np.float64]:
+    """Scene probabilities ``softmax(scene_scale * logits + scene_bias)``.
+
+    Args:
+        logits: Mean over all frames of a recording, shape ``(n_scenes,)``.
+        calibration: Scale and bias per class; no biases means zeros.
+
+    Returns:
+        Shape ``(n_scenes,)``, summing to 1.
+    """
+    shifted = calibration.scene_scale * logits.astype(np.float64)
+    if calibration.scene_bias:
+        shifted = shifted + np.asarray(calibration.scene_bias)
+    powers = np.exp(shifted - shifted.max())
+    probabilities: npt.NDArray[np.float64] = powers / powers.sum()
+    return probabilities
+
+
+def fit_scene_scale(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.int64]) -> float:
+    """Scale with the lowest log-loss on held-out clips (temperature scaling), from a fine grid.
+
+    Args:
+        logits: Shape ``(n_clips, n_scenes)``.
+        truth: True scene of each clip, shape ``(n_clips,)``.
+
+    Source:
+        Guo et al., "On calibration of modern neural networks", ICML 2017; the scale is 1 / T.
+    """
+
+    def log_loss(scale: float) -> float:
+        shifted = scale * logits.astype(np.float64)
+        shifted -= shifted.max(axis=1, keepdims=True)
+        return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]).mean())
+
+    return min(np.geomspace(0.1, 10, 201).tolist(), key=log_loss)
+
+
+def fit_event_scale(logits: Logits, truth: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Scale and shift, one pair for all classes, with the lowest binary log-loss on held-out frames.
+
+    Args:
+        logits: Shape ``(n_frames, n_events)``.
+        truth: Whether the class sounds, same shape.
+        known: Where ``truth`` counts, same shape.
+
+    Source:
+        Platt scaling, fitted by Newton steps.
+    """
+    x = logits[known].astype(np.float64)
+    y = truth[known].astype(np.float64)
+    scale, shift = 1.0, 0.0
+    for _ in range(25):
+        p = 0.5 * (1 + np.tanh(0.5 * (scale * x + shift)))
+        weight = np.maximum(p * (1 - p), 1e-12)
+        gradient = np.array([((p - y) * x).sum(), (p - y).sum()])
+        cross = (weight * x).sum()
+        hessian = np.array([[(weight * x * x).sum(), cross], [cross, weight.sum()]]) + 1e-9 * np.eye(2)
+        change = np.linalg.solve(hessian, gradient)
+        scale, shift = scale - float(change[0]), shift - float(change[1])
+        if np.abs(change).max() < 1e-8:
+            break
+    return scale, shift
+
+
+def fit_event_biases(
+    logits: Logits, truth: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_], *, prior_weight: float
+) -> npt.NDArray[np.float64]:
+    """Bias of each class that puts its best F1 at logit 0, drawn towards 0 by ``prior_weight``.
+
+    Held-out recordings are few for a single class, so a bias has to earn its distance from 0: the
+    F1 loses ``prior_weight`` times the squared bias. A class that never sounds keeps 0.
+
+    Args:
+        logits: Already scaled and shifted, shape ``(n_items, n_events)``.
+        truth: Whether the class sounds, same shape.
+        known: Where ``truth`` counts, same shape.
+        prior_weight: F1 lost at a bias of 1.
+
+    Returns:
+        Shape ``(n_events,)``, each in [-3, 3].
+    """
+    candidates = np.linspace(-3, 3, 61)
+    biases = np.zeros(logits.shape[1])
+    for column in range(logits.shape[1]):
+        x, y = logits[known[:, column], column], truth[known[:, column], column]
+        if not y.any():
+            continue
+        estimated = x[:, None] + candidates[None, :] >= 0
+        hits = (estimated & y[:, None]).sum(axis=0)
+        f1 = 2 * hits / (estimated.sum(axis=0) + y.sum())
+        biases[column] = candidates[int(np.argmax(f1 - prior_weight * candidates**2))]
+    return biases

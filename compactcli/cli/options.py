@@ -1,0 +1,154 @@
+"""Arguments and options that commands share: one spelling, one help text, one check."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compactcli.errors import ConfigError
+
+
+class SceneFormat(StrEnum):
+    """What ``classify`` can write."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class EventFormat(StrEnum):
+    """What ``detect`` can write."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+
+
+class ListFormat(StrEnum):
+    """What commands about models can write."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FORMAT_HELP = (
+    "How to write the results; by default the suffix of --output, else table on a terminal and jsonl in a pipe."
+)
+
+Recordings = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Recordings, and folders of recordings. Content decides what is audio, not the name.",
+        metavar="PATH",
+        show_default=False,
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME|FOLDER", help="An installed model or a model folder.", show_default="compactnet"
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="DEVICE", help="Where the network runs: auto, cpu, cuda or cuda:N."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the results here, whole or not at all.", show_default="stdout"
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --output names.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive/--no-recursive", help="Whether to look into folders inside folders.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, warnings or summary on standard error.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error; show where a bug struck.")]
+Threshold = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold",
+        metavar="X|CLASS=X",
+        help="Probability from 0 to 1 at or above which a class is active: for all classes, or for one. Repeatable.",
+        show_default="the model's, 0.5",
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option("--classes", metavar="A,B,...", help="Look for these events only.", show_default="all"),
+]
+MinDuration = Annotated[
+    float | None,
+    typer.Option(
+        "--min-duration", metavar="SECONDS", help="Drop events shorter than this.", show_default="the model's"
+    ),
+]
+MaxGap = Annotated[
+    float | None,
+    typer.Option(
+        "--max-gap", metavar="SECONDS", help="Close gaps up to this inside one class.", show_default="the model's"
+    ),
+]
+Median = Annotated[
+    float | None,
+    typer.Option(
+        "--median", metavar="SECONDS", help="Length of the smoothing; 0 for none.", show_default="the model's"
+    ),
+]
+
+
+def parse_thresholds(values: Sequence[str]) -> tuple[float | None, dict[str, float]]:
+    """Read the values of ``--threshold``.
+
+    Args:
+        values: ``X`` at most once, ``CLASS=X`` at most once for each class.
+
+    Returns:
+        Threshold for all classes, or None, and the thresholds of single classes.
+
+    Raises:
+        ConfigError: A value is not a number from 0 to 1, or two values are for the same classes.
+
+    Example:
+        >>> parse_thresholds(["0.4", "dog=0.7"])
+        (0.4, {'dog': 0.7})
+    """
+    found: dict[str, float] = {}
+    for value in values:
+        label, _, number = value.rpartition("=")
+        label = label.strip()
+        threshold = _read_threshold(value, number)
+        if label in found:
+            classes = f"'{label}'" if label else "all classes"
+            raise ConfigError(
+                f"--threshold {value} is the second for {classes}, expected one", hint="leave one of them out"
+            )
+        found[label] = threshold
+    return found.pop("", None), found
+
+
+def _read_threshold(value: str, number: str) -> float:
+    hint = "for example: --threshold 0.5 --threshold dog=0.7"
+    try:
+        threshold = float(number)
+    except ValueError as error:
+        raise ConfigError(f"--threshold is '{value}', expected X or CLASS=X with a number X", hint=hint) from error
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold is '{value}', expected a number from 0 to 1", hint=hint)
+    return threshold
+
+
+def parse_classes(value: str | None) -> list[str] | None:
+    """Read the value of ``--classes``: names between commas; None stays None.
+
+    Example:
+        >>> parse_classes("dog, siren")
+        ['dog', 'siren']
+    """
+    return None if value is None else [name for part in value.split(",") if (name := part.strip())]

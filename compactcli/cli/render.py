@@ -1,0 +1,118 @@
+"""Tables for eyes; what other programs read comes from ``formats``."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from compactcli.cli.console import printable
+from compactcli.config import ModelConfig
+from compactcli.records import Record
+
+STATUS_STYLES = {"partial": "yellow", "error": "red"}
+
+
+class TableWriter:
+    """Collects records and draws them as one table, as the writers of ``formats`` do for other formats.
+
+    Args:
+        console: Decides about width and colour; nothing is printed on it.
+        columns: Headings after the first, and whether the column is for numbers.
+        rows: Turns one record into the cells after the first, row by row.
+    """
+
+    def __init__(
+        self, console: Console, columns: dict[str, bool], rows: Callable[[Record], Iterator[tuple[str, ...]]]
+    ) -> None:
+        self._console = console
+        self._rows = rows
+        self._table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        self._table.add_column("recording", overflow="fold")
+        for heading, is_number in columns.items():
+            self._table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+
+    def begin(self) -> str:
+        """Nothing."""
+        return ""
+
+    def record(self, record: Record) -> str:
+        """Nothing yet: the widths depend on all rows."""
+        name = Text(printable(record.path))
+        style = STATUS_STYLES.get(record.status)
+        for cells in self._rows(record):
+            self._table.add_row(name, *(Text(cell, style=style or "") for cell in cells))
+            name = Text("")
+        if style is not None:
+            self._table.add_row(name, Text(f"{record.status}: {printable(str(record.error_code))}", style=style))
+        return ""
+
+    def end(self) -> str:
+        """The table."""
+        with self._console.capture() as capture:
+            self._console.print(self._table)
+        return capture.get()
+
+
+def scene_table(console: Console) -> TableWriter:
+    """One row for each recording and scene, best first."""
+    return TableWriter(console, {"scene": False, "score": True}, _scene_rows)
+
+
+def event_table(console: Console) -> TableWriter:
+    """One row for each event; a recording without events has one that says so."""
+    columns = {"event": False, "onset (s)": True, "offset (s)": True, "score": True}
+    return TableWriter(console, columns, _event_rows)
+
+
+def model_table(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
+    """One row for each installed model."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("model", "version", "scenes", "events", "folder"):
+        table.add_column(heading, justify="right" if heading in ("scenes", "events") else "left", overflow="fold")
+    for folder, config in found:
+        cells = (config.name, config.version, str(len(config.scenes)), str(len(config.events)), str(folder))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def model_details(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
+    """What one model is, a row for each fact."""
+    [(folder, config)] = found
+    detection = config.detection
+    facts = {
+        "model": config.name,
+        "version": config.version,
+        "folder": str(folder),
+        "scenes": ", ".join(config.scenes),
+        "events": ", ".join(config.events),
+        "sample rate": f"{config.features.sample_rate} Hz",
+        "output frame": f"{config.clock.frame_s * 1000:g} ms",
+        "threshold": ", ".join(
+            [f"{detection.threshold:g}", *(f"{name} {value:g}" for name, value in detection.class_thresholds.items())]
+        ),
+        "median": f"{detection.median_s:g} s",
+        "longest gap closed": f"{detection.max_gap_s:g} s",
+        "shortest event": f"{detection.min_duration_s:g} s",
+        **{f"training: {name}": str(value) for name, value in config.training.items()},
+    }
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(printable(name)), Text(printable(value)))
+    return table
+
+
+def _scene_rows(record: Record) -> Iterator[tuple[str, ...]]:
+    for label, score in record.scenes or ():
+        yield label, f"{score:.2f}"
+
+
+def _event_rows(record: Record) -> Iterator[tuple[str, ...]]:
+    for event in record.events or ():
+        score = "" if event.score is None else f"{event.score:.2f}"
+        yield event.label, f"{event.onset:.2f}", f"{event.offset:.2f}", score
+    if record.status != "error" and not record.events:
+        yield ("no events",)

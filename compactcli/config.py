@@ -1,0 +1,300 @@
+"""The numbers that define a system: features, network, detection, calibration.
+
+Every option set is a frozen dataclass that checks itself; ``to_json`` and ``from_json`` refuse
+unknown and missing keys, so a model folder cannot be half understood.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compactcli.errors import ConfigError
+from compactcli.timing import FrameClock
+
+FORMAT_VERSION = 1
+
+T = typing.TypeVar("T")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """Log-mel settings.
+
+    Args:
+        sample_rate: Hz, of the waveform that enters.
+        n_fft: FFT length in samples; also the length of the periodic Hann window.
+        hop_length: Samples between frames.
+        n_mels: Mel bands (HTK scale, no area normalisation).
+        f_min: Lower edge of the first band in Hz.
+        f_max: Upper edge of the last band in Hz. 7,600 by default: lossy training audio holds nothing above.
+        floor_db: Level in dB relative to a full-scale sine under which everything is the same silence.
+    """
+
+    sample_rate: int = 16000
+    n_fft: int = 1024
+    hop_length: int = 320
+    n_mels: int = 64
+    f_min: float = 40.0
+    f_max: float = 7600.0
+    floor_db: float = -100.0
+
+    def __post_init__(self) -> None:
+        require(self.sample_rate > 0, f"sample_rate is {self.sample_rate}, expected a positive number of Hz")
+        require(
+            0 < self.hop_length <= self.n_fft and (self.n_fft - self.hop_length) % 2 == 0,
+            f"hop_length is {self.hop_length} and n_fft {self.n_fft}, "
+            "expected 0 < hop_length <= n_fft, both even or both odd",
+        )
+        require(self.n_mels > 0, f"n_mels is {self.n_mels}, expected at least 1")
+        require(
+            0 <= self.f_min < self.f_max <= self.sample_rate / 2,
+            f"mel bands from {self.f_min} to {self.f_max} Hz do not fit a sample rate of {self.sample_rate} Hz",
+        )
+        require(self.floor_db < 0, f"floor_db is {self.floor_db}, expected a level below 0 dB")
+
+    @property
+    def clock(self) -> FrameClock:
+        """Clock of the log-mel frames."""
+        return FrameClock(sample_rate=self.sample_rate, frame_length=self.hop_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """A run of residual blocks at one width and one frequency resolution.
+
+    Args:
+        channels: Width, divisible by the network's group size.
+        n_blocks: Residual blocks after the block that changes the width.
+        kernel_size: Depth-wise kernel as (frequency, time), both odd.
+        time_dilation: Spacing of the kernel's taps in time; doubled at every block when ``grow_dilation``.
+        grow_dilation: Whether the dilation doubles from block to block.
+    """
+
+    channels: int
+    n_blocks: int
+    kernel_size: tuple[int, int] = (3, 3)
+    time_dilation: int = 1
+    grow_dilation: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.channels > 0, f"a stage has {self.channels} channels, expected at least 1")
+        require(self.n_blocks >= 0, f"a stage has {self.n_blocks} blocks, expected 0 or more")
+        require(
+            all(size > 0 and size % 2 == 1 for size in self.kernel_size),
+            f"a stage has kernel {self.kernel_size}, expected two odd sizes",
+        )
+        require(self.time_dilation > 0, f"a stage has time dilation {self.time_dilation}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Shape of CompactNet.
+
+    Args:
+        stem_channels: Channels after the first convolution, which halves time and frequency.
+        stem_kernel_size: Kernel of the first convolution as (frequency, time), both odd.
+        stages: Two-dimensional stages; each halves the frequency axis on entry.
+        context: The one-dimensional stage that follows frequency pooling, or None.
+        operation: Interchannel operation.
+        group_size: Adjacent channels joined by one interchannel operation.
+    """
+
+    stem_channels: int = 32
+    stem_kernel_size: tuple[int, int] = (5, 5)
+    stages: tuple[StageConfig, ...] = (
+        StageConfig(channels=64, n_blocks=1),
+        StageConfig(channels=128, n_blocks=2),
+        StageConfig(channels=256, n_blocks=3),
+    )
+    context: StageConfig | None = StageConfig(channels=256, n_blocks=3, kernel_size=(1, 9))
+    operation: str = "max"
+    group_size: int = 2
+
+    def __post_init__(self) -> None:
+        require(len(self.stages) > 0, "the network has no stages, expected at least one")
+        require(self.group_size > 0, f"group_size is {self.group_size}, expected at least 1")
+
+    @property
+    def time_stride(self) -> int:
+        """Log-mel frames per output frame."""
+        return 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionConfig:
+    """How frame probabilities become events.
+
+    Args:
+        threshold: A class is active where its smoothed probability is at or above this, in [0, 1].
+        class_thresholds: Thresholds of single classes, which override ``threshold``.
+        median_s: Length of the median filter in seconds; 0 switches it off.
+        max_gap_s: Gaps up to this many seconds inside one class are closed.
+        min_duration_s: Events shorter than this many seconds are dropped, after gaps were closed.
+    """
+
+    threshold: float = 0.5
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    median_s: float = 0.2
+    max_gap_s: float = 0.2
+    min_duration_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, value in {"threshold": self.threshold, **self.class_thresholds}.items():
+            require(0 <= value <= 1, f"the threshold of '{name}' is {value}, expected a number from 0 to 1")
+        for name in ("median_s", "max_gap_s", "min_duration_s"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value >= 0, f"{name} is {value}, expected seconds, 0 or more")
+
+    def threshold_of(self, label: str) -> float:
+        """Threshold that holds for one class."""
+        return self.class_thresholds.get(label, self.threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationConfig:
+    """Maps logits to probabilities whose operating point is 0.5.
+
+    Event class ``k``: ``sigmoid(event_scale * logit + event_bias[k])``; scenes:
+    ``softmax(scene_scale * logits + scene_bias)``. Fitted on validation recordings (see the model's card).
+    """
+
+    scene_scale: float = 1.0
+    scene_bias: tuple[float, ...] = ()
+    event_scale: float = 1.0
+    event_bias: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(
+            self.scene_scale > 0 and self.event_scale > 0,
+            f"calibration scales are {self.scene_scale} and {self.event_scale}, expected positive numbers",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything but the weights that a model is.
+
+    Args:
+        name: Name under which users ask for the model.
+        version: Version of the weights, as a date or a number.
+        scenes: Scene names, in the order of the scene head.
+        events: Event names, in the order of the event head.
+        features: Log-mel settings.
+        network: Network shape.
+        detection: Default post-processing.
+        calibration: Fitted on validation recordings; empty biases mean zeros.
+        training: Summary of the training run, for people.
+        sha256: Checksums of the model folder's other files.
+        format_version: Version of this layout.
+
+    Raises:
+        ConfigError: A class list is empty or repeats a name, or the calibration does not fit it.
+    """
+
+    name: str
+    version: str
+    scenes: tuple[str, ...]
+    events: tuple[str, ...]
+    features: FeatureConfig = FeatureConfig()
+    network: NetworkConfig = NetworkConfig()
+    detection: DetectionConfig = DetectionConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        require(
+            self.format_version == FORMAT_VERSION,
+            f"model format version is {self.format_version}, this compact reads version {FORMAT_VERSION}",
+        )
+        pairs = ((self.scenes, self.calibration.scene_bias), (self.events, self.calibration.event_bias))
+        for classes, bias in pairs:
+            require(len(classes) > 0, "a head has no classes, expected at least one")
+            require(len(set(classes)) == len(classes), f"class names repeat in {list(classes)}")
+            require(len(bias) in (0, len(classes)), f"{len(bias)} biases for {len(classes)} classes")
+        unknown = set(self.detection.class_thresholds) - set(self.events)
+        require(not unknown, f"thresholds for unknown events {sorted(unknown)}")
+
+    @property
+    def clock(self) -> FrameClock:
+        """Clock of the output frames."""
+        return FrameClock(
+            sample_rate=self.features.sample_rate,
+            frame_length=self.features.hop_length * self.network.time_stride,
+        )
+
+
+def to_json(config: Any) -> Any:
+    """A dataclass as plain JSON values: objects, arrays, numbers, strings."""
+    if dataclasses.is_dataclass(config):
+        return {item.name: to_json(getattr(config, item.name)) for item in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {str(key): to_json(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [to_json(value) for value in config]
+    return config
+
+
+def from_json(kind: type[T], value: Any, *, where: str, partial: bool = False) -> T:
+    """Build a dataclass from plain values, refusing what does not fit.
+
+    Args:
+        kind: Dataclass to build.
+        value: What ``to_json`` gave, or a table of a TOML file.
+        where: Name of the place for messages, such as a path.
+        partial: Whether keys may be missing, leaving the defaults; unknown keys are refused either way.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value has the wrong type or range.
+    """
+    return typing.cast(T, _build(kind, value, where, partial))
+
+
+def _build(kind: Any, value: Any, where: str, partial: bool) -> Any:
+    if dataclasses.is_dataclass(kind):
+        require(isinstance(value, Mapping), f"{where} is {type(value).__name__}, expected a table of settings")
+        hints = typing.get_type_hints(kind)
+        names = [item.name for item in dataclasses.fields(kind)]
+        unknown = sorted(set(value) - set(names))
+        require(not unknown, f"{where} has unknown settings {unknown}, expected some of {names}")
+        missing = [name for name in names if name not in value]
+        require(partial or not missing, f"{where} lacks the settings {missing}")
+        built = {name: _build(hints[name], value[name], f"{where}.{name}", partial) for name in names if name in value}
+        try:
+            return typing.cast(Any, kind)(**built)
+        except TypeError as error:
+            raise ConfigError(f"{where} lacks settings: {error}") from error
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _build(next(item for item in arguments if item is not type(None)), value, where, partial)
+    if origin is tuple:
+        require(isinstance(value, list | tuple), f"{where} is {type(value).__name__}, expected a list")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        require(len(kinds) == len(value), f"{where} has {len(value)} values, expected {len(kinds)}")
+        return tuple(
+            _build(item, part, f"{where}[{index}]", partial)
+            for index, (item, part) in enumerate(zip(kinds, value, strict=True))
+        )
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        require(isinstance(value, Mapping), f"{where} is {type(value).__name__}, expected a table")
+        return {str(key): _build(arguments[1], part, f"{where}.{key}", partial) for key, part in value.items()}
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    require(fits, f"{where} is {value!r}, expected {kind.__name__}")
+    return value

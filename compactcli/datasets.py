@@ -1,0 +1,187 @@
+"""A labelled corpus becomes recordings with classes and splits, and a bank of their log-mels.
+
+Labels come from the corpus' CSV files through the recipe; splits go by *source recording* (the
+Freesound recording behind a clip, a speaker, a music track, an ambience loop), never by clip.
+"""
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compactcli.errors import ManifestError
+from compactcli.events import Event
+from compactcli.recipe import Recipe, SplitConfig
+
+TRAIN, VALIDATION, TEST, DROPPED = "train", "validation", "test", "dropped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One labelled file of the corpus.
+
+    Args:
+        folder: Corpus folder, such as ``esc50``.
+        file: Name relative to the folder's ``audio``.
+        label: Label in the source.
+        source: Source recording it was cut from; files that share it are on the same side of a split.
+        split: ``train``, ``validation``, ``test`` or ``dropped``.
+        event: Event class, or None.
+        scene: Scene class that the recording is by itself, or None.
+        activity: Labelled intervals in seconds where the corpus gives times, else None.
+    """
+
+    folder: str
+    file: str
+    label: str
+    source: str
+    split: str
+    event: str | None = None
+    scene: str | None = None
+    activity: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def path(self) -> str:
+        """Path relative to the corpus."""
+        return f"{self.folder}/audio/{self.file}"
+
+    @property
+    def key(self) -> str:
+        """Label with its folder, as scene layers name it."""
+        return f"{self.folder}/{self.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    folder: str
+    file: str
+    label: str
+    source: str
+    fold: str = ""
+
+
+def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file.
+
+    Raises:
+        ManifestError: The file cannot be read or lacks one of ``columns``.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            missing = sorted(set(columns) - set(reader.fieldnames or ()))
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"table '{path}' cannot be read: {error}", hint="point --corpus at the corpus") from error
+    if missing:
+        raise ManifestError(f"table '{path}' lacks the columns {missing}")
+    return rows
+
+
+def music_track(file: str) -> str:
+    """Track behind an excerpt: the name without its start time and without the version of the mix."""
+    return re.sub(r"(_(guitar|mix))?_\d+$", "", Path(file).stem)
+
+
+def _rows(corpus: Path) -> list[_Row]:
+    rows = [
+        _Row(folder="esc50", file=row["file"], label=row["category"], source=f"fs:{row['src_file']}", fold=row["fold"])
+        for row in read_table(corpus / "esc50/esc50.csv", ("file", "fold", "category", "src_file"))
+    ]
+    for row in read_table(corpus / "urbansound8k/urbansound8k.csv", ("file", "fold", "class", "freesound_id")):
+        source = f"fs:{row['freesound_id']}"
+        rows.append(_Row(folder="urbansound8k", file=row["file"], label=row["class"], source=source, fold=row["fold"]))
+    for row in read_table(corpus / "ambience/ambience.csv", ("file", "label")):
+        rows.append(_Row(folder="ambience", file=row["file"], label=row["label"], source=row["label"]))
+    for row in read_table(corpus / "speech/speech.csv", ("file", "language", "speaker_or_package")):
+        source = f"{row['speaker_or_package']} {row['language']}"
+        rows.append(_Row(folder="speech", file=row["file"], label="speech", source=source))
+    for row in read_table(corpus / "music/music.csv", ("file",)):
+        rows.append(_Row(folder="music", file=row["file"], label="music", source=music_track(row["file"])))
+    for row in read_table(corpus / "effects/effects.csv", ("file", "label")):
+        rows.append(_Row(folder="effects", file=row["file"], label=row["label"], source=Path(row["file"]).stem))
+    return rows
+
+
+def share_of(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone: the same split on every machine, for ever."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+def split_of(row: _Row, split: SplitConfig, test_sources: frozenset[str]) -> str:
+    """Side of the split that a row is on."""
+    if (
+        row.fold in split.test_folds.get(row.folder, ())
+        or row.source in split.test_sources.get(row.folder, ())
+        or row.file.startswith(split.test_prefixes.get(row.folder, ()) or ("\0",))
+        or share_of(f"test {row.folder} {row.source}") < split.test_share.get(row.folder, 0.0)
+    ):
+        return TEST
+    if row.source in test_sources:
+        # the same Freesound recording stands on the test side of another folder
+        return DROPPED
+    in_validation = share_of(f"validation {row.source}") < split.validation_share
+    return VALIDATION if in_validation and row.folder in split.validation_folders else TRAIN
+
+
+def _activities(corpus: Path, folder: str) -> dict[str, tuple[tuple[float, float], ...]]:
+    path = corpus / folder / "segments.csv"
+    if not path.exists():
+        return {}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in read_table(path, ("file", "onset_s", "offset_s")):
+        found.setdefault(row["file"], []).append((float(row["onset_s"]), float(row["offset_s"])))
+    return {file: tuple(intervals) for file, intervals in found.items()}
+
+
+def _event_of(row: _Row, recipe: Recipe) -> str | None:
+    named = recipe.events.labels.get(row.folder, {}).get(row.label)
+    if named is None and row.folder in recipe.events.identity and row.label in recipe.events.classes:
+        return row.label
+    return named
+
+
+def _scene_of(row: _Row, recipe: Recipe) -> str | None:
+    for scene, sources in recipe.scenes.items():
+        if row.label in sources.recordings.get(row.folder, ()):
+            return scene
+    return None
+
+
+def read_corpus(corpus: Path, recipe: Recipe) -> list[Recording]:
+    """All recordings of the corpus with their classes and splits, in the order of its tables.
+
+    Args:
+        corpus: Folder with ``esc50``, ``urbansound8k``, ``ambience``, ``speech``, ``music`` and ``effects``.
+        recipe: Classes and splits.
+
+    Raises:
+        ManifestError: A table is missing or lacks a column.
+    """
+    rows = _rows(corpus)
+    tested = frozenset(row.source for row in rows if split_of(row, recipe.split, frozenset()) == TEST)
+    activities: Mapping[str, dict[str, tuple[tuple[float, float], ...]]] = {
+        folder: _activities(corpus, folder) for folder in ("esc50", "speech")
+    }
+    return [
+        Recording(
+            folder=row.folder,
+            file=row.file,
+            label=row.label,
+            source=row.source,
+            split=split_of(row, recipe.split, tested),
+            event=_event_of(row, recipe),
+            scene=_scene_of(row, recipe),
+            activity=activities.get(row.folder, {}).get(row.file),
+        )
+        for row in rows
+    ]
+
+
+def activity_events(recording: Recording) -> list[Event]:
+    """The labelled intervals of a recording as events; empty where it has no times or no event class."""
+    if recording.event is None or recording.activity is None:
+        return []
+    return [Event(onset=onset, offset=offset, label=recording.event) for onset, offset in recording.activity]

@@ -1,0 +1,281 @@
+"""Frame probabilities become sound events: smoothing, thresholds, closing of gaps, shortest durations.
+
+The decoder reads a recording piece by piece and keeps only what later frames can still change: the frames
+inside one median window and, for each class, the event that may go on. How the frames are cut into pieces has no
+influence on the events.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.config import DetectionConfig
+from compactcli.errors import ConfigError
+from compactcli.events import Event, sort_events
+from compactcli.scores import FrameScores
+from compactcli.timing import FrameClock
+
+# values that one median filtering may hold at a time, 16 MiB of float32
+WORKSPACE_VALUES = 1 << 22
+
+# events whose length is the shortest one up to float64 rounding are kept
+TOLERANCE_S = 1e-9
+
+Probabilities = npt.NDArray[np.float32]
+
+
+def detect_events(scores: FrameScores, config: DetectionConfig) -> list[Event]:
+    """Turn frame probabilities into sound events.
+
+    A class is active in a frame when its smoothed probability is at or above its
+    threshold. Neighbouring active frames form one event; gaps of at most
+    ``config.max_gap_s`` are closed before events shorter than
+    ``config.min_duration_s`` are dropped. An event's score is the highest smoothed
+    probability inside it.
+
+    Args:
+        scores: Probabilities in [0, 1], shape ``(n_frames, n_events)``, with evenly spaced frame edges in seconds.
+        config: Thresholds (per class or one for all) and durations in seconds.
+
+    Returns:
+        Events ordered by onset, then label; each covers ``[onset, offset)``, none ends after the last edge.
+
+    Raises:
+        ConfigError: A threshold names a class that ``scores`` does not have, or the frame edges are not evenly
+            spaced from 0.
+
+    Source:
+        Median smoothing and fixed thresholds as in the DCASE Task 4 baselines; we differ in
+        closing gaps first, which can only lengthen events.
+
+    Example:
+        >>> scores = FrameScores(
+        ...     probabilities=np.array([[0.1], [0.7], [0.9], [0.2]], dtype=np.float32),
+        ...     edges_s=np.array([0.0, 0.5, 1.0, 1.5, 2.0]),
+        ...     classes=("dog",),
+        ... )
+        >>> [(event.onset, event.offset) for event in detect_events(scores, DetectionConfig(median_s=0))]
+        [(0.5, 1.5)]
+    """
+    if len(scores.probabilities) == 0:
+        _thresholds(config, scores.classes)
+        return []
+    decoder = EventDecoder(config, scores.classes, FrameClock.from_edges(scores.edges_s))
+    events = decoder.push(scores.probabilities)
+    return sort_events(events + decoder.finish_at(float(scores.edges_s[-1])))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Runs:
+    """Stretches of activity, ordered by class, then time; four arrays of one length.
+
+    ``first`` and ``stop`` are frames of the recording, ``stop`` is exclusive.
+    """
+
+    column: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    peak: Probabilities
+
+    def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "_Runs":
+        return _Runs(column=self.column[index], first=self.first[index], stop=self.stop[index], peak=self.peak[index])
+
+
+NO_RUNS = _Runs(
+    column=np.empty(0, dtype=np.int64),
+    first=np.empty(0, dtype=np.int64),
+    stop=np.empty(0, dtype=np.int64),
+    peak=np.empty(0, dtype=np.float32),
+)
+
+
+class EventDecoder:
+    """Turns frame probabilities into events while they arrive, as ``detect_events`` does for a whole recording.
+
+    At the two ends of the recording the median filter sees the first and the last frame repeated. All events of
+    a recording, in the order in which ``push`` and ``finish`` return them, are ordered by the frame in which they
+    end, then by class.
+
+    Args:
+        config: Thresholds and durations. ``median_s`` is taken as the nearest odd number of frames, of which 1
+            leaves the probabilities as they are.
+        classes: Event names, in the order of the columns.
+        clock: Clock of the frames.
+
+    Raises:
+        ConfigError: A threshold names a class that is not in ``classes``.
+
+    Example:
+        >>> clock = FrameClock(sample_rate=16000, frame_length=640)
+        >>> decoder = EventDecoder(DetectionConfig(median_s=0, max_gap_s=0), ("dog",), clock)
+        >>> decoder.push(np.array([[0.2], [0.8], [0.9], [0.7]], dtype=np.float32))
+        []
+        >>> decoder.finish(n_samples=2500)[0].offset
+        0.15625
+    """
+
+    def __init__(self, config: DetectionConfig, classes: Sequence[str], clock: FrameClock) -> None:
+        self._config = config
+        self._classes = tuple(classes)
+        self._clock = clock
+        self._threshold = _thresholds(config, self._classes)
+        self._median_frames = clock.s_to_odd_frames(config.median_s)
+        self._max_gap = clock.s_to_frames_within(config.max_gap_s)
+        self._reset()
+
+    def push(self, probabilities: Probabilities) -> list[Event]:
+        """Take the next frames.
+
+        Args:
+            probabilities: Shape ``(n_frames, n_events)``, in [0, 1]; any number of frames, 0 too.
+
+        Returns:
+            Events that no later frame can change, in the order in which they ended.
+
+        Raises:
+            ConfigError: The shape does not fit the classes.
+        """
+        if probabilities.ndim != 2 or probabilities.shape[1] != len(self._classes):
+            raise ConfigError(
+                f"frame probabilities have shape {probabilities.shape}, expected (n_frames, {len(self._classes)})"
+            )
+        if len(probabilities) == 0:
+            return []
+        if self._n_frames == 0:
+            self._recent = np.repeat(probabilities[:1], self._median_frames // 2, axis=0).astype(np.float32)
+        self._n_frames += len(probabilities)
+        return self._events(self._advance(probabilities), end_s=math.inf)
+
+    def finish(self, n_samples: int) -> list[Event]:
+        """End the recording; the decoder is then ready for the next one.
+
+        Args:
+            n_samples: Length of the recording in samples of the clock.
+
+        Returns:
+            The events not returned yet; none ends after the recording.
+
+        Raises:
+            ConfigError: The recording has another number of frames than were pushed.
+        """
+        expected = self._clock.n_frames(n_samples)
+        if self._n_frames != expected:
+            raise ConfigError(
+                f"{self._n_frames} frames were decoded of a recording of {n_samples} samples, expected {expected}"
+            )
+        return self.finish_at(self._clock.samples_to_s(n_samples))
+
+    def finish_at(self, end_s: float) -> list[Event]:
+        """End the recording at a time in the last frame pushed, as ``finish`` does.
+
+        Args:
+            end_s: Length of the recording in seconds.
+        """
+        runs = _join(self._advance(np.repeat(self._recent[-1:], self._median_frames // 2, axis=0)), self._open)
+        events = self._events(runs, end_s=end_s)
+        self._reset()
+        return events
+
+    def _reset(self) -> None:
+        self._n_frames = 0
+        self._n_smoothed = 0
+        self._recent = np.empty((0, len(self._classes)), dtype=np.float32)
+        self._open = NO_RUNS
+
+    def _advance(self, probabilities: Probabilities) -> _Runs:
+        """Smooth and threshold the frames that the new ones complete; the runs that ended for good."""
+        length = max(1, WORKSPACE_VALUES // (self._median_frames * max(1, len(self._classes))))
+        ended = NO_RUNS
+        for start in range(0, len(probabilities), length):
+            block = np.concatenate([self._recent, probabilities[start : start + length]], dtype=np.float32)
+            # a copy: a view would keep the whole block alive until the next push
+            self._recent = block[max(0, len(block) - (self._median_frames - 1)) :].copy()
+            smoothed = _median_filter(block, self._median_frames)
+            runs = _close_gaps(
+                _join(self._open, _find_runs(smoothed, self._threshold, self._n_smoothed)), self._max_gap
+            )
+            self._n_smoothed += len(smoothed)
+            may_go_on = self._n_smoothed - runs.stop <= self._max_gap
+            self._open = runs.select(may_go_on)
+            ended = _join(ended, runs.select(~may_go_on))
+        return ended
+
+    def _events(self, runs: _Runs, *, end_s: float) -> list[Event]:
+        """Events in order of their last frame, then class, without those that are too short."""
+        events = []
+        for index in np.lexsort((runs.column, runs.stop)):
+            onset = self._clock.frames_to_s(int(runs.first[index]))
+            offset = min(self._clock.frames_to_s(int(runs.stop[index])), end_s)
+            if offset - onset >= self._config.min_duration_s - TOLERANCE_S:
+                label = self._classes[runs.column[index]]
+                events.append(Event(onset=onset, offset=offset, label=label, score=float(runs.peak[index])))
+        return events
+
+
+def _thresholds(config: DetectionConfig, classes: Sequence[str]) -> Probabilities:
+    """Threshold of each class in float32, so that a probability computed as 0.7 reaches a threshold of 0.7."""
+    unknown = sorted(set(config.class_thresholds) - set(classes))
+    if unknown:
+        raise ConfigError(f"thresholds for unknown events {unknown}, expected some of {list(classes)}")
+    return np.array([config.threshold_of(label) for label in classes], dtype=np.float32)
+
+
+def _median_filter(block: Probabilities, n_frames: int) -> Probabilities:
+    """Medians of all full windows of ``n_frames`` (odd), shape ``(max(0, len(block) - n_frames + 1), n_events)``."""
+    if n_frames == 1:
+        return block
+    if len(block) < n_frames:
+        return block[:0]
+    windows = np.lib.stride_tricks.sliding_window_view(block, n_frames, axis=0)
+    middle = n_frames // 2
+    return np.partition(windows, middle, axis=-1)[..., middle]
+
+
+def _find_runs(smoothed: Probabilities, threshold: Probabilities, start: int) -> _Runs:
+    """Unbroken stretches at or above the threshold; the first row of ``smoothed`` is frame ``start``."""
+    n_frames, n_classes = smoothed.shape
+    # one inactive frame on both sides of each class: every run has a beginning and an end inside its row
+    active = np.zeros((n_classes, n_frames + 2), dtype=np.bool_)
+    np.greater_equal(smoothed.T, threshold[:, np.newaxis], out=active[:, 1:-1])
+    changes = np.flatnonzero(active.ravel()[1:] != active.ravel()[:-1])
+    first, stop = changes[::2], changes[1::2]
+    if len(first) == 0:
+        return NO_RUNS
+    column, first_frame = np.divmod(first, n_frames + 2)
+    # the padding leaves room for ``stop``, which would otherwise be past the end of the last class
+    padded = np.zeros((n_classes, n_frames + 2), dtype=np.float32)
+    padded[:, :n_frames] = smoothed.T
+    peak = np.maximum.reduceat(padded.ravel(), changes)[::2]
+    return _Runs(column=column, first=first_frame + start, stop=first_frame + (stop - first) + start, peak=peak)
+
+
+def _join(earlier: _Runs, later: _Runs) -> _Runs:
+    """Both together, ordered by class; within a class the earlier ones first."""
+    if len(earlier.column) == 0:
+        return later
+    column = np.concatenate([earlier.column, later.column])
+    both = _Runs(
+        column=column,
+        first=np.concatenate([earlier.first, later.first]),
+        stop=np.concatenate([earlier.stop, later.stop]),
+        peak=np.concatenate([earlier.peak, later.peak]),
+    )
+    return both.select(np.argsort(column, kind="stable"))
+
+
+def _close_gaps(runs: _Runs, max_gap: int) -> _Runs:
+    """Unite runs of one class with at most ``max_gap`` frames between them."""
+    if len(runs.column) == 0:
+        return runs
+    apart = (np.diff(runs.column) != 0) | (runs.first[1:] - runs.stop[:-1] > max_gap)
+    heads = np.flatnonzero(np.concatenate([[True], apart]))
+    tails = np.append(heads[1:], len(runs.column)) - 1
+    return _Runs(
+        column=runs.column[heads],
+        first=runs.first[heads],
+        stop=runs.stop[tails],
+        peak=np.maximum.reduceat(runs.peak, heads),
+    )

@@ -1,0 +1,105 @@
+"""Waveform in pieces to logits in pieces, with the same numbers as for the whole recording.
+
+A chunk of output frames is computed from its own samples and enough context on both sides that no
+frame of it can see where the chunk was cut; the context's own frames are thrown away. Only the ends of
+the recording are padded, with zeros.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.config import ModelConfig
+
+Waveform = npt.NDArray[np.float32]
+CHUNK_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogitChunk:
+    """Consecutive output frames of one recording.
+
+    Args:
+        scenes: Scene logits, shape ``(n_frames, n_scenes)``.
+        events: Event logits, shape ``(n_frames, n_events)``.
+    """
+
+    scenes: npt.NDArray[np.float32]
+    events: npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Runs a model on a device.
+
+    Attributes:
+        config: The model's settings.
+        device: Where it runs, such as ``cpu`` or ``cuda:0``.
+    """
+
+    config: ModelConfig
+    device: str
+
+    def stream(self, blocks: Iterable[Waveform]) -> Iterator[LogitChunk]:
+        """Logits of one recording.
+
+        Args:
+            blocks: The recording in consecutive pieces of any length: mono, at the model's sample rate.
+
+        Yields:
+            Chunks in order, together ``config.clock.n_frames(n_samples)`` output frames.
+        """
+        ...
+
+
+def stream_logits(
+    blocks: Iterable[Waveform],
+    run: Callable[[Waveform], LogitChunk],
+    *,
+    config: ModelConfig,
+    context_frames: int,
+    chunk_s: float = CHUNK_S,
+) -> Iterator[LogitChunk]:
+    """Cut a recording into overlapping chunks, run them, and keep what is exact of each.
+
+    Args:
+        blocks: See `Engine.stream`.
+        run: Logits of samples that start and end ``(n_fft - hop_length) / 2`` samples outside their frames.
+        config: The model's settings.
+        context_frames: Log-mel frames that an output frame can see on either side.
+        chunk_s: Length of a chunk in seconds.
+    """
+    hop, stride = config.features.hop_length, config.network.time_stride
+    margin = config.features.n_fft - hop  # samples around the frames, both sides together
+    context = -(-context_frames // stride) * stride
+    chunk = max(1, config.clock.s_to_frames(chunk_s))
+    # the buffer's first sample is `origin` after the recording's start less the left margin
+    buffer, origin = np.zeros(margin // 2, dtype=np.float32), 0
+    n_samples, done = 0, 0
+
+    def cut(first: int, last: int, end: int | None) -> LogitChunk:
+        start = max(0, first * stride - context)
+        stop = last * stride + context if end is None else min(last * stride + context, end * stride)
+        logits = run(buffer[start * hop - origin : stop * hop + margin - origin])
+        skip = first - start // stride
+        return LogitChunk(
+            scenes=logits.scenes[skip : skip + last - first], events=logits.events[skip : skip + last - first]
+        )
+
+    for block in blocks:
+        n_samples += len(block)
+        buffer = np.concatenate([buffer, block])
+        while origin + len(buffer) >= ((done + chunk) * stride + context) * hop + margin:
+            yield cut(done, done + chunk, None)
+            done += chunk
+            keep = max(0, done * stride - context) * hop
+            buffer, origin = buffer[keep - origin :], keep
+    end = config.clock.n_frames(n_samples)
+    missing = end * stride * hop + margin - origin - len(buffer)
+    buffer = np.concatenate([buffer, np.zeros(max(0, missing), dtype=np.float32)])
+    while done < end:
+        last = min(done + chunk, end)
+        yield cut(done, last, end)
+        done = last

@@ -1,0 +1,59 @@
+"""What can go wrong, in the user's words, each with its exit code.
+
+Every message says which input, what was found, what was expected; the hint says what to do.
+``code`` is the stable word that records carry in ``error.code``.
+"""
+
+
+class CompactError(Exception):
+    """Base of every error that compact raises on purpose.
+
+    Args:
+        message: One sentence: which input, what was found, what was expected; no full stop.
+        hint: What the user can do about it, or None.
+        code: Stable word for records and scripts; None keeps the class's own.
+    """
+
+    exit_code = 1
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+
+class AudioError(CompactError, ValueError):
+    """A recording cannot be analysed; the other recordings of the run can."""
+
+    code = "bad-audio"
+
+
+class ConfigError(CompactError, ValueError):
+    """An option, a configuration value or a recipe is wrong; nothing was done."""
+
+    exit_code = 2
+    code = "bad-config"
+
+
+class ModelError(CompactError, ValueError):
+    """A model folder is missing, incomplete, altered or of another format; nothing was done."""
+
+    exit_code = 2
+    code = "bad-model"
+
+
+class DeviceError(CompactError, RuntimeError):
+    """The device asked for is not there; nothing was done."""
+
+    exit_code = 2
+    code = "bad-device"
+
+
+class ManifestError(CompactError, ValueError):
+    """A table of files or labels cannot be used as it is; nothing was done."""
+
+    exit_code = 2
+    code = "bad-manifest"

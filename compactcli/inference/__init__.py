@@ -1,0 +1,18 @@
+"""Recordings of any length become records: the same functions behind the shell and the Python API."""
+
+from compactcli.inference.api import classify, detect, load_model
+from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
+from compactcli.inference.recordings import DEFAULT_TOP_K, classify_recording, detect_recording, error_record
+
+__all__ = [
+    "DEFAULT_TOP_K",
+    "DetectionPlan",
+    "classify",
+    "classify_recording",
+    "detect",
+    "detect_recording",
+    "error_record",
+    "load_model",
+    "override_detection",
+    "plan_detection",
+]

@@ -1,0 +1,138 @@
+"""The public functions of the package: paths or samples in memory become records."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.audio import convert_waveform
+from compactcli.config import DetectionConfig
+from compactcli.engine.base import Engine
+from compactcli.errors import ConfigError
+from compactcli.inference.planning import DetectionPlan, plan_detection
+from compactcli.inference.recordings import DEFAULT_TOP_K, analyse_file, check_top_k, listen
+from compactcli.records import Record
+
+Recording = str | os.PathLike[str] | npt.NDArray[Any]
+
+
+def classify(
+    recording: Recording,
+    *,
+    sample_rate: int | None = None,
+    model: str | os.PathLike[str] | Engine | None = None,
+    device: str = "auto",
+    top_k: int = DEFAULT_TOP_K,
+) -> Record:
+    """Say where a recording was made, as ``compact classify`` does.
+
+    Args:
+        recording: A path, or floating-point samples of shape ``(n_samples,)`` or ``(n_samples, n_channels)``.
+        sample_rate: Hz of the samples; not for paths.
+        model: Name or folder of a model, or what ``load_model`` gave; None takes the default model.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
+        top_k: Scenes to name, best first, at least 1.
+
+    Returns:
+        See ``classify_recording``; the path is empty for samples.
+
+    Raises:
+        AudioError: The recording cannot be analysed.
+        ConfigError: The options do not fit together.
+        ModelError: There is no such model.
+        DeviceError: There is no such device.
+
+    Example:
+        >>> import compactcli
+        >>> compactcli.classify("sample_audio/scene.wav").scenes[0]  # doctest: +SKIP
+    """
+    return _analyse(recording, _as_engine(model, device), sample_rate=sample_rate, top_k=top_k, plan=None)
+
+
+def detect(
+    recording: Recording,
+    *,
+    sample_rate: int | None = None,
+    model: str | os.PathLike[str] | Engine | None = None,
+    device: str = "auto",
+    detection: DetectionConfig | None = None,
+    classes: Sequence[str] | None = None,
+    top_k: int = DEFAULT_TOP_K,
+) -> Record:
+    """Say what happened when in a recording, as ``compact detect`` does.
+
+    Args:
+        recording: A path, or floating-point samples of shape ``(n_samples,)`` or ``(n_samples, n_channels)``.
+        sample_rate: Hz of the samples; not for paths.
+        model: Name or folder of a model, or what ``load_model`` gave; None takes the default model.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
+        detection: How probabilities become events; None takes the model's own settings.
+        classes: Events to look for; None looks for all.
+        top_k: Scenes to name besides, best first, at least 1.
+
+    Returns:
+        See ``detect_recording``; the path is empty for samples.
+
+    Raises:
+        AudioError: The recording cannot be analysed.
+        ConfigError: The options do not fit together or name an unknown class.
+        ModelError: There is no such model.
+        DeviceError: There is no such device.
+
+    Example:
+        >>> import compactcli
+        >>> compactcli.detect("sample_audio/clip.wav").events[0]  # doctest: +SKIP
+    """
+    engine = _as_engine(model, device)
+    plan = plan_detection(engine.config, detection=detection, classes=classes)
+    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan)
+
+
+def load_model(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Engine:
+    """Load a model once, for many recordings.
+
+    Args:
+        model: Name of an installed model or a model folder; None takes the default model.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ModelError: There is no such model, or its folder is incomplete or altered.
+        DeviceError: There is no such device.
+    """
+    from compactcli.checkpoint import DEFAULT_MODEL, find_model
+    from compactcli.engine import load_engine
+
+    return load_engine(find_model(DEFAULT_MODEL if model is None else os.fspath(model)), device=device)
+
+
+def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> Engine:
+    return load_model(model, device=device) if model is None or isinstance(model, str | os.PathLike) else model
+
+
+def _analyse(
+    recording: Recording, engine: Engine, *, sample_rate: int | None, top_k: int, plan: DetectionPlan | None
+) -> Record:
+    if isinstance(recording, str | os.PathLike):
+        if sample_rate is not None:
+            raise ConfigError(
+                f"sample_rate is {sample_rate} for the file {os.fspath(recording)}, expected None: a file has its own",
+                hint="leave sample_rate out",
+            )
+        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, on_progress=None)
+    if sample_rate is None:
+        raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
+    check_top_k(top_k)
+    samples = np.asarray(recording)
+    waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
+    findings = listen([waveform], engine, plan=plan)
+    return Record(
+        path="",
+        duration=len(samples) / sample_rate,
+        sample_rate=sample_rate,
+        model=engine.config.name,
+        scenes=tuple(findings.scenes.top(top_k)),
+        events=findings.events,
+    )

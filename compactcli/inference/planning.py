@@ -1,0 +1,97 @@
+"""Which events of a model are looked for, and how: settings checked against the model before any audio is read."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compactcli.config import DetectionConfig, ModelConfig
+from compactcli.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionPlan:
+    """Which columns of the event head are decoded, and how.
+
+    Args:
+        detection: How probabilities become events.
+        classes: Names of the columns, in the order of the model.
+        columns: Positions of ``classes`` in the event head.
+    """
+
+    detection: DetectionConfig
+    classes: tuple[str, ...]
+    columns: tuple[int, ...]
+
+
+def plan_detection(
+    config: ModelConfig, *, detection: DetectionConfig | None, classes: Sequence[str] | None
+) -> DetectionPlan:
+    """Fit a detection to a model.
+
+    Args:
+        config: The model's.
+        detection: How probabilities become events; None takes the model's own settings.
+        classes: Events to look for; None looks for all.
+
+    Raises:
+        ConfigError: A class or the class of a threshold is unknown to the model, or ``classes`` is empty.
+    """
+    detection = config.detection if detection is None else detection
+    for name in (*(classes or ()), *detection.class_thresholds):
+        check_event_class(config, name)
+    wanted = set(config.events if classes is None else classes)
+    if not wanted:
+        raise ConfigError("no event class is left to look for, expected at least one", hint="name one, such as 'dog'")
+    columns = tuple(index for index, name in enumerate(config.events) if name in wanted)
+    thresholds = {name: value for name, value in detection.class_thresholds.items() if name in wanted}
+    return DetectionPlan(
+        detection=dataclasses.replace(detection, class_thresholds=thresholds),
+        classes=tuple(config.events[index] for index in columns),
+        columns=columns,
+    )
+
+
+def override_detection(
+    detection: DetectionConfig,
+    *,
+    threshold: float | None = None,
+    class_thresholds: Mapping[str, float] | None = None,
+    min_duration_s: float | None = None,
+    max_gap_s: float | None = None,
+    median_s: float | None = None,
+) -> DetectionConfig:
+    """A model's own detection with the settings that a user gave; None keeps the model's.
+
+    Args:
+        detection: The model's.
+        threshold: For all classes; it takes the place of the model's thresholds of single classes too.
+        class_thresholds: Thresholds of single classes, which go before ``threshold``.
+        min_duration_s: Seconds.
+        max_gap_s: Seconds.
+        median_s: Seconds.
+
+    Raises:
+        ConfigError: A setting is out of its range.
+    """
+    given = {"threshold": threshold, "min_duration_s": min_duration_s, "max_gap_s": max_gap_s, "median_s": median_s}
+    kept = detection.class_thresholds if threshold is None else {}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(detection, class_thresholds={**kept, **(class_thresholds or {})}, **changes)
+
+
+def check_event_class(config: ModelConfig, name: str) -> None:
+    """Refuse a class that the model does not know.
+
+    Raises:
+        ConfigError: The model has no such event class.
+    """
+    if name in config.events:
+        return
+    near = difflib.get_close_matches(name, config.events, n=3)
+    raise ConfigError(
+        f"'{name}' is not an event class of the model {config.name}, expected one of its {len(config.events)} classes",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"'compact models info {config.name}' lists them",
+        code="unknown-class",
+    )

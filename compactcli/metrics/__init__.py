@@ -1,0 +1,1 @@
+"""Predictions and truth become numbers: clip-level, segment-based and event-based metrics."""

@@ -1,0 +1,240 @@
+"""A training recipe: which recordings teach which class, what is held out, and how training runs.
+
+One TOML file per released model; it is copied into the model's folder, so a model says how it was made.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compactcli.config import DetectionConfig, FeatureConfig, NetworkConfig, from_json, require
+from compactcli.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """What is held out, always whole source recordings.
+
+    Args:
+        test_folds: Corpus folder to its test folds.
+        test_sources: Corpus folder to source names (file stem, track, speaker) that are test.
+        test_prefixes: Corpus folder to beginnings of file names that are test.
+        test_share: Corpus folder to the share of the remaining sources that is test, by hash.
+        validation_share: Share of the sources left for training that is validation instead, by hash.
+        validation_folders: Folders that validation sources come from.
+    """
+
+    test_folds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    test_sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    test_prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    test_share: Mapping[str, float] = field(default_factory=dict)
+    validation_share: float = 0.08
+    validation_folders: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, share in {"validation_share": self.validation_share, **self.test_share}.items():
+            require(0 <= share < 1, f"{name} is {share}, expected a share from 0 up to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneLayer:
+    """One layer of a simulated scene.
+
+    Args:
+        labels: Source labels as ``folder/label``; one recording is drawn for each copy.
+        level_db: Lowest and highest level relative to the loudest layer.
+        copies: Fewest and most copies.
+        probability: Chance that the layer is there at all.
+        whole: Whether the layer lasts the whole clip (a bed) rather than being placed at a random time.
+    """
+
+    labels: tuple[str, ...]
+    level_db: tuple[float, float] = (-12.0, 0.0)
+    copies: tuple[int, int] = (1, 1)
+    probability: float = 1.0
+    whole: bool = True
+
+    def __post_init__(self) -> None:
+        require(len(self.labels) > 0, "a scene layer has no labels")
+        require(0 < self.probability <= 1, f"a layer's probability is {self.probability}, expected 0 to 1")
+        require(self.copies[0] <= self.copies[1], f"a layer's copies are {self.copies}, expected fewest, most")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneConfig:
+    """Where the recordings of one scene come from.
+
+    Args:
+        recordings: Corpus folder to source labels whose recordings are this scene by themselves.
+        layers: Layers of its simulated form, or none.
+    """
+
+    recordings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layers: tuple[SceneLayer, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventConfig:
+    """Which source labels are which events.
+
+    Args:
+        classes: Event classes in the order of the head.
+        labels: Corpus folder to source label to event class; folders in ``identity`` need no table.
+        identity: Folders whose labels are class names already where they match one.
+        continuous: Classes that fill a whole clip; the other classes' activity is found by energy
+            where the corpus gives no times.
+        unsure: Classes often heard beneath others. Where the teacher hears one that the label does not
+            name, its target is left open.
+        unsure_probability: Teacher probability from which that holds.
+        teacher: Event class to AudioSet display names.
+        min_teacher: Event class to the lowest teacher probability that a recording labelled so must reach.
+    """
+
+    classes: tuple[str, ...]
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    identity: tuple[str, ...] = ()
+    continuous: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
+    unsure_probability: float = 0.1
+    teacher: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    min_teacher: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixConfig:
+    """How training clips are put together.
+
+    Args:
+        clip_s: Length of a training clip in seconds.
+        event_clips: Relative number of clips drawn by event class.
+        scene_clips: Relative number of clips drawn by scene.
+        soundscapes: Relative number of soundscapes: events over a background.
+        simulated_scenes: Relative number of layered scenes.
+        mixup_probability: Chance that a clip is mixed with a second one.
+        mixup_db: Lowest and highest level of the second clip relative to the first.
+        events_per_soundscape: Fewest and most events.
+        event_level_db: Lowest and highest level of an event relative to its background.
+        gain_db: Lowest and highest level change of the whole clip.
+        filter_db: Largest deviation of a random smooth filter.
+        response_probability: Chance of a measured microphone response.
+        lowpass_probability: Chance that everything above a random cut-off is lost.
+        noise_probability: Chance of white or pink noise beneath.
+        stretch: Largest change of speed, as a factor; 1 switches it off.
+        shift_bands: Largest shift along frequency, in mel bands.
+        time_mask_s: Longest time mask in seconds, one per clip.
+        band_mask: Widest frequency mask in mel bands, two per clip.
+    """
+
+    clip_s: float = 5.0
+    event_clips: float = 0.5
+    scene_clips: float = 0.2
+    soundscapes: float = 0.2
+    simulated_scenes: float = 0.1
+    mixup_probability: float = 0.5
+    mixup_db: tuple[float, float] = (-12.0, 6.0)
+    events_per_soundscape: tuple[int, int] = (1, 4)
+    event_level_db: tuple[float, float] = (0.0, 20.0)
+    gain_db: tuple[float, float] = (-30.0, 12.0)
+    filter_db: float = 6.0
+    response_probability: float = 0.3
+    lowpass_probability: float = 0.1
+    noise_probability: float = 0.2
+    stretch: float = 1.15
+    shift_bands: int = 2
+    time_mask_s: float = 0.4
+    band_mask: int = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimisationConfig:
+    """How training runs.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Clips per step.
+        learning_rate: Peak of the schedule: linear warm-up, then a cosine down to 1 % of it.
+        warmup_steps: Steps of the warm-up.
+        weight_decay: AdamW's, on weight matrices and kernels only.
+        average_decay: Of the exponential moving average of the weights, which is what gets released.
+        frame_weight: Weight of the frame-wise event loss.
+        tag_weight: Weight of the clip-wise event loss (softmax over events, where one clip has one label).
+        weak_weight: Weight of the clip-wise event loss by pooled probabilities.
+        scene_weight: Weight of the scene loss.
+        teacher_weight: Weight of the loss on the teacher's class probabilities.
+        embedding_weight: Weight of the loss on the teacher's embedding.
+        precision: ``fp32`` or ``bf16`` (mixed).
+        validate_every: Steps between validations.
+        save_every: Steps between checkpoints to resume from.
+    """
+
+    steps: int = 10000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.02
+    average_decay: float = 0.999
+    frame_weight: float = 1.0
+    tag_weight: float = 1.0
+    weak_weight: float = 0.5
+    scene_weight: float = 1.0
+    teacher_weight: float = 50.0
+    embedding_weight: float = 1.0
+    precision: str = "bf16"
+    validate_every: int = 500
+    save_every: int = 250
+
+    def __post_init__(self) -> None:
+        require(self.precision in ("fp32", "bf16"), f"precision is '{self.precision}', expected 'fp32' or 'bf16'")
+        require(0 < self.warmup_steps < self.steps, f"warmup_steps is {self.warmup_steps} of {self.steps} steps")
+        require(self.batch_size > 1, f"batch_size is {self.batch_size}, expected at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that ``compact train`` is told.
+
+    Args:
+        name: Name of the model.
+        version: Version of the model.
+        seed: Of all randomness.
+        split: What is held out.
+        scenes: Scene name to its recordings, in the order of the head.
+        events: Events and their sources.
+        mix: Training clips.
+        optimisation: Training run.
+        features: Log-mel settings.
+        network: Network shape.
+        detection: Default post-processing of the released model.
+    """
+
+    name: str
+    version: str
+    seed: int = 1
+    split: SplitConfig
+    scenes: Mapping[str, SceneConfig]
+    events: EventConfig
+    mix: MixConfig = MixConfig()
+    optimisation: OptimisationConfig = OptimisationConfig()
+    features: FeatureConfig = FeatureConfig()
+    network: NetworkConfig = NetworkConfig()
+    detection: DetectionConfig = DetectionConfig()
+
+    def __post_init__(self) -> None:
+        targets = {name for table in self.events.labels.values() for name in table.values()}
+        lists = (*self.events.continuous, *self.events.unsure, *self.events.teacher, *self.events.min_teacher)
+        unknown = sorted((targets | set(lists)) - set(self.events.classes))
+        require(not unknown, f"recipe '{self.name}' uses event classes {unknown} that are not in events.classes")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: The file cannot be read, is not TOML, or holds unknown or wrong settings.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"recipe '{path}' cannot be read: {error}", hint="give a TOML recipe") from error
+    return from_json(Recipe, table, where=str(path), partial=True)

@@ -1,0 +1,98 @@
+"""What became of one input, as every output format sees it: schema 1 of the records."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from compactcli.config import require
+from compactcli.events import Event
+
+SCHEMA = 1
+STATUSES = ("ok", "partial", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What became of one input; failures have one too.
+
+    Args:
+        path: The input as the user named it.
+        status: ``ok``; ``partial`` when only the part before some damage was analysed; ``error`` when nothing was.
+        error_code: Stable word for what went wrong; None exactly when the status is ``ok``.
+        error_message: The same for people; None exactly when the status is ``ok``.
+        duration: Length that was analysed in seconds, or None where it is unknown.
+        sample_rate: Of the file in Hz, or None where it is unknown.
+        model: Name of the model.
+        scenes: Labels and scores in [0, 1], best first; None unless scenes were classified.
+        events: Events by onset; None unless events were detected.
+
+    Raises:
+        ConfigError: The status is not one of the three, or does not fit the error.
+    """
+
+    path: str
+    status: str = "ok"
+    error_code: str | None = None
+    error_message: str | None = None
+    duration: float | None = None
+    sample_rate: int | None = None
+    model: str | None = None
+    scenes: tuple[tuple[str, float], ...] | None = None
+    events: tuple[Event, ...] | None = None
+
+    def __post_init__(self) -> None:
+        require(self.status in STATUSES, f"a record has status '{self.status}', expected one of {list(STATUSES)}")
+        given = [part is not None for part in (self.error_code, self.error_message)]
+        require(
+            given == [self.status != "ok"] * 2,
+            f"a record of status '{self.status}' has error code {self.error_code!r} and message "
+            f"{self.error_message!r}, expected {'neither' if self.status == 'ok' else 'both'}",
+        )
+
+    @property
+    def error(self) -> str:
+        """Code and message in one line, empty without an error."""
+        return "" if self.status == "ok" else f"{self.error_code}: {self.error_message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values: schema 1, scores with 4 decimals, times in seconds with 3.
+
+        Example:
+            >>> Record(path="a.wav", duration=1.0, sample_rate=8000, model="m", scenes=(("rain", 0.5),)).to_dict()
+            ... # doctest: +NORMALIZE_WHITESPACE
+            {'schema': 1, 'path': 'a.wav', 'status': 'ok', 'error': None, 'duration': 1.0, 'sample_rate': 8000,
+             'model': 'm', 'scenes': [{'label': 'rain', 'score': 0.5}]}
+        """
+        error = None if self.status == "ok" else {"code": self.error_code, "message": self.error_message}
+        values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "path": self.path,
+            "status": self.status,
+            "error": error,
+            "duration": None if self.duration is None else round(float(self.duration), 3),
+            "sample_rate": self.sample_rate,
+            "model": self.model,
+        }
+        if self.scenes is not None:
+            values["scenes"] = [{"label": label, "score": _score(score)} for label, score in self.scenes]
+        if self.events is not None:
+            values["events"] = [_event_values(event) for event in self.events]
+        return values
+
+
+def rounded_times(event: Event) -> tuple[float, float]:
+    """Onset and offset to the millisecond; an event that rounding would empty begins 1 ms before its end."""
+    onset, offset = round(event.onset, 3), round(event.offset, 3)
+    if onset < offset:
+        return onset, offset
+    offset = max(offset, 0.001)
+    return round(offset - 0.001, 3), offset
+
+
+def _score(score: float) -> float:
+    return round(float(score), 4)
+
+
+def _event_values(event: Event) -> dict[str, Any]:
+    onset, offset = rounded_times(event)
+    score = None if event.score is None else _score(event.score)
+    return {"onset": onset, "offset": offset, "label": event.label, "score": score}

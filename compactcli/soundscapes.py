@@ -1,0 +1,130 @@
+"""Planned clips become waveforms with exact times: what evaluation and calibration listen to.
+
+The plans are the training mixer's; here the waveforms themselves are added, sample by sample.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.audio import read_audio
+from compactcli.events import Event, sort_events
+from compactcli.mixing import Mixer, Part, Plan
+
+FADE_S = 0.005
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Soundscape:
+    """A mixed recording with its truth.
+
+    Args:
+        waveform: Shape ``(n_samples,)``.
+        events: Reference events; those of one class that overlap are joined.
+        scene: Scene class or None.
+        unsure: Event classes that may sound without being listed.
+    """
+
+    waveform: npt.NDArray[np.float32]
+    events: tuple[Event, ...]
+    scene: str | None
+    unsure: frozenset[str]
+
+
+class WaveformMixer:
+    """Renders a mixer's plans as waveforms.
+
+    Args:
+        mixer: Draws the plans; made without augmentation.
+        corpus: Where its recordings are.
+    """
+
+    def __init__(self, mixer: Mixer, corpus: Path) -> None:
+        self.mixer = mixer
+        self.hop = mixer.recipe.features.hop_length
+        self.sample_rate = mixer.recipe.features.sample_rate
+        self.read = lru_cache(maxsize=256)(lambda path: read_audio(corpus / path, sample_rate=self.sample_rate))
+
+    def soundscapes(self, rng: np.random.Generator, n_clips: int) -> Iterator[Soundscape]:
+        """Random soundscapes whose background holds nothing that is not listed."""
+        made = 0
+        while made < n_clips:
+            plan = self.mixer.draw_soundscape(rng)
+            if self._is_clean(plan):
+                made += 1
+                yield self.render(plan)
+
+    def scenes(self, rng: np.random.Generator, name: str, n_clips: int) -> Iterator[Soundscape]:
+        """Random layered scenes of one class."""
+        scene = self.mixer.recipe.scenes[name]
+        for _ in range(n_clips):
+            parts = self.mixer.layers(rng, scene)
+            if parts:
+                yield self.render(Plan(parts=tuple(parts), kind="scene", scene=name))
+
+    def _is_clean(self, plan: Plan) -> bool:
+        bank, recipe = self.mixer.bank, self.mixer.recipe
+        for part in plan.parts:
+            event = bank.recordings[part.recording].event
+            if bank.unsure[part.recording].any() or (
+                part.loop and event is not None and event not in recipe.events.continuous
+            ):
+                return False
+        return True
+
+    def render(self, plan: Plan) -> Soundscape:
+        """Add the parts of a plan; the sum is scaled down where it would clip."""
+        bank = self.mixer.bank
+        mixed = np.zeros(self.mixer.n_frames * self.hop, dtype=np.float32)
+        reference_db = None
+        events: list[Event] = []
+        unsure: set[str] = set()
+        for part in plan.parts:
+            recording = bank.recordings[part.recording]
+            level_db = bank.level_db[part.recording]
+            if reference_db is None:
+                reference_db = level_db if part.level_db == 0.0 else -30.0
+            gain = 10 ** ((reference_db + part.level_db - level_db) / 20)
+            piece = self._piece(part) * np.float32(gain)
+            start = part.start * self.hop
+            mixed[start : start + len(piece)] += piece
+            columns = np.flatnonzero(bank.unsure[part.recording])
+            unsure |= {self.mixer.recipe.events.classes[column] for column in columns}
+            if recording.event is not None:
+                onset, offset = start / self.sample_rate, (start + len(piece)) / self.sample_rate
+                events.append(Event(onset=onset, offset=offset, label=recording.event))
+        peak = float(np.abs(mixed).max())
+        scale = np.float32(min(1.0, 0.99 / peak)) if peak > 0 else np.float32(1)
+        return Soundscape(
+            waveform=mixed * scale, events=tuple(join_events(events)), scene=plan.scene, unsure=frozenset(unsure)
+        )
+
+    def _piece(self, part: Part) -> npt.NDArray[np.float32]:
+        waveform = self.read(self.mixer.bank.recordings[part.recording].path)
+        first, n_samples = part.source_start * self.hop, part.length * self.hop
+        if part.loop:
+            piece = np.take(waveform, np.arange(first, first + n_samples), mode="wrap")
+        else:
+            piece = waveform[first : first + n_samples].copy()
+        fade = min(round(FADE_S * self.sample_rate), len(piece) // 2)
+        ramp = np.linspace(0, 1, fade, dtype=np.float32)
+        if fade:
+            piece[:fade] *= ramp
+            piece[-fade:] *= ramp[::-1]
+        return piece
+
+
+def join_events(events: list[Event]) -> list[Event]:
+    """Events with those of one class that touch or overlap joined, ordered by onset, then label."""
+    joined: list[Event] = []
+    for event in sorted(events, key=lambda item: (item.label, item.onset)):
+        last = joined[-1] if joined else None
+        if last is not None and last.label == event.label and event.onset <= last.offset:
+            joined[-1] = Event(onset=last.onset, offset=max(last.offset, event.offset), label=event.label)
+        else:
+            joined.append(event)
+    return sort_events(joined)

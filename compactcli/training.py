@@ -1,0 +1,236 @@
+"""A labelled corpus becomes a model: the loop, its schedule, its checkpoints and its validation."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from compactcli.audio import read_audio
+from compactcli.augment import response_curves
+from compactcli.bank import LogMelBank, load_bank
+from compactcli.config import to_json
+from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
+from compactcli.errors import ConfigError
+from compactcli.losses import TeacherHeads, pool_tags, training_losses
+from compactcli.mixing import Batch, Mixer, Plan
+from compactcli.model import CompactNet
+from compactcli.recipe import OptimisationConfig, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a training run reports.
+
+    Args:
+        step: Steps done.
+        steps: Steps in all.
+        losses: Mean of each weighted loss since the last report.
+        metrics: Validation metrics of the averaged weights; empty between validations.
+        clips_per_s: Training speed since the last report.
+    """
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    metrics: Mapping[str, float]
+    clips_per_s: float
+
+
+def build_network(recipe: Recipe) -> CompactNet:
+    """The recipe's network with fresh weights."""
+    return CompactNet(
+        recipe.network,
+        n_mels=recipe.features.n_mels,
+        n_scenes=len(recipe.scenes),
+        n_events=len(recipe.events.classes),
+    )
+
+
+def learning_rate(step: int, options: OptimisationConfig) -> float:
+    """Linear warm-up, then a cosine from the peak down to 1 % of it."""
+    if step < options.warmup_steps:
+        return options.learning_rate * (step + 1) / options.warmup_steps
+    progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def load_training_data(
+    corpus: Path,
+    recipe: Recipe,
+    *,
+    cache: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[LogMelBank, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Log-mels of all recordings that are not dropped, and the microphone responses as band gains."""
+    recordings = [item for item in read_corpus(corpus, recipe) if item.split != DROPPED]
+    bank = load_bank(corpus, recordings, recipe, cache=cache, progress=progress)
+    files = [row["file"] for row in read_table(corpus / "irs/irs.csv", ("file",))]
+    responses = [read_audio(corpus / "irs" / file, sample_rate=recipe.features.sample_rate) for file in files]
+    return bank, response_curves(responses, recipe.features)
+
+
+def train(
+    recipe: Recipe,
+    corpus: Path,
+    output: Path,
+    *,
+    cache: Path,
+    device: torch.device,
+    report: Callable[[Progress], None],
+    loading: Callable[[int, int], None] = lambda done, total: None,
+) -> CompactNet:
+    """Train the recipe's network, or go on where an earlier run into ``output`` stopped.
+
+    Args:
+        recipe: What to train.
+        corpus: Corpus folder.
+        output: Folder for ``state.pt`` (to resume from) and ``log.jsonl`` (losses and metrics).
+        cache: Folder for cached log-mels.
+        device: Where to train.
+        report: Called about every 50 steps.
+        loading: Called with recordings loaded and in all.
+
+    Returns:
+        The network with averaged weights, in evaluation mode.
+
+    Raises:
+        ConfigError: ``output`` holds the state of another recipe.
+        ManifestError: The corpus' tables do not fit.
+    """
+    options = recipe.optimisation
+    output.mkdir(parents=True, exist_ok=True)
+    bank, curves = load_training_data(corpus, recipe, cache=cache, progress=loading)
+    mixer = Mixer(bank, recipe, split=TRAIN, curves=curves, device=device, augment=True)
+    validator = Mixer(bank, recipe, split=VALIDATION, curves=curves, device=device, augment=False)
+    torch.manual_seed(recipe.seed)
+    network = build_network(recipe).to(device)
+    heads = TeacherHeads(
+        network.embedding_size, bank.teacher.probabilities.shape[1], bank.teacher.embeddings.shape[1]
+    ).to(device)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(options.average_decay), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
+    state = {"network": network, "heads": heads, "average": average, "optimiser": optimiser}
+    step = _resume(output / "state.pt", state, recipe)
+    sums: dict[str, float] = {}
+    counted, started = 0, time.monotonic()
+    while step < options.steps:
+        # one generator per step: a resumed run draws the same clips as an uninterrupted one
+        rng = np.random.default_rng([recipe.seed, step])
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, options)
+        losses = _step(network, heads, optimiser, mixer.batch(rng, options.batch_size), options, device)
+        average.update_parameters(network)
+        step += 1
+        counted += 1
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value
+        validate_now = step % options.validate_every == 0 or step == options.steps
+        if step % 50 == 0 or validate_now:
+            speed = counted * options.batch_size / (time.monotonic() - started)
+            metrics = validate(average.module, validator) if validate_now else {}
+            means = {name: value / counted for name, value in sums.items()}
+            progress = Progress(step=step, steps=options.steps, losses=means, metrics=metrics, clips_per_s=speed)
+            _log(output / "log.jsonl", progress)
+            report(progress)
+            sums, counted, started = {}, 0, time.monotonic()
+        if step % options.save_every == 0 or step == options.steps:
+            _save(output / "state.pt", state, recipe, step)
+    trained: CompactNet = average.module
+    return trained.eval()
+
+
+def _step(
+    network: CompactNet,
+    heads: TeacherHeads,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    options: OptimisationConfig,
+    device: torch.device,
+) -> dict[str, float]:
+    network.train()
+    with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+        embedding = network.embed(batch.log_mel)
+    # heads and losses in full precision: they are small, and log-sum-exp is not
+    embedding = embedding.float()
+    scene_logits = network.scene_head(embedding).transpose(1, 2)
+    event_logits = network.event_head(embedding).transpose(1, 2)
+    losses = training_losses(scene_logits, event_logits, heads(embedding), batch, options)
+    optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).sum().backward()
+    nn.utils.clip_grad_norm_([*network.parameters(), *heads.parameters()], 5.0)
+    optimiser.step()
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def _parameter_groups(modules: list[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return [
+        {"params": [item for item in parameters if item.ndim > 1], "weight_decay": weight_decay},
+        {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@torch.inference_mode()
+def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
+    """Metrics on the validation recordings, each by itself from its beginning: share of right answers.
+
+    Returns:
+        ``esc50`` and ``urbansound8k`` (best event of the clip among all events), ``scenes`` (mean of
+        the recalls of the scenes that occur), in [0, 1].
+    """
+    network.eval()
+    recordings = validator.bank.recordings
+    rng = np.random.default_rng(0)
+    chosen = [index for index, item in enumerate(recordings) if item.split == VALIDATION]
+    hits: dict[str, list[float]] = {}
+    for start in range(0, len(chosen), 64):
+        indices = chosen[start : start + 64]
+        plans = [Plan(parts=(validator.place(rng, index, 0.0),), kind="clip") for index in indices]
+        batch = validator.render(plans, rng)
+        scene_logits, event_logits = network(batch.log_mel)
+        scenes = scene_logits.mean(dim=1).argmax(dim=1).tolist()
+        tags = pool_tags(event_logits).argmax(dim=1).tolist()
+        for index, scene, tag in zip(indices, scenes, tags, strict=True):
+            item = recordings[index]
+            if item.folder in ("esc50", "urbansound8k") and item.event is not None:
+                hits.setdefault(item.folder, []).append(float(tag == validator.event_index[item.event]))
+            if item.scene is not None:
+                hits.setdefault(f"scene {item.scene}", []).append(float(scene == validator.scene_index[item.scene]))
+    metrics = {name: float(np.mean(values)) for name, values in hits.items() if not name.startswith("scene ")}
+    metrics["scenes"] = float(np.mean([np.mean(values) for name, values in hits.items() if name.startswith("scene ")]))
+    return metrics
+
+
+def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:
+    if not path.exists():
+        return 0
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    if saved["recipe"] != json.dumps(to_json(recipe)):
+        raise ConfigError(
+            f"'{path}' was saved by another recipe than '{recipe.name}' as it is now",
+            hint="give an empty --output folder, or remove the file to start afresh",
+        )
+    for name, part in state.items():
+        part.load_state_dict(saved[name])
+    return int(saved["step"])
+
+
+def _save(path: Path, state: Mapping[str, Any], recipe: Recipe, step: int) -> None:
+    saved = {name: part.state_dict() for name, part in state.items()}
+    temporary = path.with_suffix(".tmp")
+    torch.save({**saved, "step": step, "recipe": json.dumps(to_json(recipe))}, temporary)
+    temporary.replace(path)
+
+
+def _log(path: Path, progress: Progress) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(to_json(progress)) + "\n")

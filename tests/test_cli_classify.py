@@ -1,0 +1,132 @@
+import csv
+import inspect
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from compactcli.cli.classify import classify
+from compactcli.cli.options import SceneFormat
+from compactcli.formats import FORMATS
+from compactcli.inference import DEFAULT_TOP_K, classify_recording
+
+RATE = 16000
+
+
+def read_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_one_recording_into_a_pipe_is_one_line_of_json(run_compact, write_tone):
+    path = write_tone(duration_s=2.0)
+    code, out, err = run_compact("classify", path)
+
+    [record] = read_lines(out)
+    assert (code, err) == (0, "")
+    assert [scene["label"] for scene in record["scenes"]] == ["din", "silence", "hum"]
+    del record["scenes"]
+    assert record == {
+        "schema": 1,
+        "path": str(path),
+        "status": "ok",
+        "error": None,
+        "duration": 2.0,
+        "sample_rate": RATE,
+        "model": "fake",
+    }
+
+
+def test_top_k(run_compact, write_tone):
+    _, out, _ = run_compact("classify", "--top-k", 1, write_tone())
+    assert [scene["label"] for scene in json.loads(out)["scenes"]] == ["din"]
+    _, out, _ = run_compact("classify", "--top-k", 99, write_tone())
+    assert len(json.loads(out)["scenes"]) == 3
+    code, out, err = run_compact("classify", "--top-k", 0, write_tone())
+    assert (code, out) == (2, "")
+    assert "--top-k" in err
+
+
+def test_the_shell_and_the_python_api_have_the_same_default():
+    shell = inspect.signature(classify).parameters["top_k"].default
+    assert shell == DEFAULT_TOP_K == inspect.signature(classify_recording).parameters["top_k"].default
+
+
+def test_the_formats_are_those_that_can_be_written():
+    assert [str(name) for name in SceneFormat] == ["table", *FORMATS["classify"]]
+
+
+def test_json_is_one_array(run_compact, write_tone):
+    code, out, _ = run_compact("classify", "--format", "json", write_tone("a.wav"), write_tone("b.wav"))
+    assert code == 0
+    assert [record["path"].rpartition("/")[2] for record in json.loads(out)] == ["a.wav", "b.wav"]
+
+
+def test_csv_has_a_row_for_each_scene(run_compact, write_tone):
+    code, out, _ = run_compact("classify", "--format", "csv", "--top-k", 2, write_tone("a,b.wav"))
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert [(row["path"].rpartition("/")[2], row["rank"], row["label"]) for row in rows] == [
+        ("a,b.wav", "1", "din"),
+        ("a,b.wav", "2", "silence"),
+    ]
+
+
+def test_table_for_people(run_compact, write_tone):
+    code, out, _ = run_compact("classify", "--format", "table", write_tone("clip[take].wav"), write_tone("b[/b].wav"))
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0
+    assert lines[0] == ["recording", "scene", "score"]
+    assert lines[1][0].endswith("clip[take].wav")
+    assert lines[1][1:] == ["din", "0.96"]
+    assert lines[2] == ["silence", "0.02"]
+    assert lines[4][0].endswith("b[/b].wav")
+
+
+def test_table_is_the_default_on_a_terminal(run_compact, write_tone, on_terminal):
+    on_terminal()
+    _, out, _ = run_compact("classify", write_tone())
+    assert re.sub(r"\x1b\[\d*m", "", out).split()[:3] == ["recording", "scene", "score"]
+
+
+def test_the_suffix_of_the_output_decides_where_nothing_else_does(run_compact, write_tone, tmp_path):
+    path = write_tone()
+    for name, start in {"a.csv": "path,", "a.json": "[", "a.jsonl": "{", "a.out": "{", "a.tsv": "{"}.items():
+        code, out, err = run_compact("classify", path, "--output", tmp_path / name)
+        assert (code, out, err) == (0, "", "")
+        assert (tmp_path / name).read_text().startswith(start)
+    run_compact("classify", path, "--output", tmp_path / "b.csv", "--format", "table")
+    assert (tmp_path / "b.csv").read_text().split()[:3] == ["recording", "scene", "score"]
+
+
+def test_verbose_names_the_model(run_compact, write_tone):
+    assert run_compact("classify", "--verbose", write_tone())[2] == "model fake, version 1, on cpu\n"
+
+
+def test_options_reach_the_loader(run_compact, write_tone, monkeypatch, tmp_path):
+    from fake_engine import FakeEngine
+
+    asked = []
+
+    def load(model=None, *, device="auto"):
+        asked.append((model, device))
+        return FakeEngine()
+
+    monkeypatch.setattr("compactcli.inference.load_model", load)
+    run_compact("classify", write_tone(), "--model", tmp_path, "--device", "cuda:1")
+    run_compact("classify", write_tone())
+    assert asked == [(str(tmp_path), "cuda:1"), (None, "auto")]
+
+
+@pytest.mark.parametrize("words", [[], ["--format", "tsv"], ["--no-such-option"]])
+def test_usage_errors(words, run_compact, write_tone):
+    code, out, err = run_compact("classify", *words, *([write_tone()] if words else []))
+    assert (code, out) == (2, "")
+    assert "Usage: compact classify" in err
+
+
+def test_silence_is_ok(run_compact, write_recording):
+    code, out, _ = run_compact("classify", write_recording("silence.flac", np.zeros(RATE, np.float32)))
+    assert code == 0
+    assert json.loads(out)["scenes"][0]["label"] == "silence"

@@ -1,0 +1,121 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from compactcli.cli.options import EventFormat
+from compactcli.formats import FORMATS
+
+RATE = 16000
+
+
+@pytest.fixture
+def two_sounds(write_recording, tone):
+    """Silence with a loud tone from 1 to 2 s and a faint one from 3 to 3.4 s."""
+    waveform = np.zeros(5 * RATE, np.float32)
+    waveform[RATE : 2 * RATE] = tone(1.0, level=0.8)
+    waveform[3 * RATE : 3 * RATE + 6400] = tone(0.4, level=0.1)
+    return write_recording("two.wav", waveform)
+
+
+def detected(out):
+    return [(event["label"], event["onset"], event["offset"]) for event in json.loads(out)["events"]]
+
+
+def test_events_of_one_recording(run_compact, two_sounds):
+    code, out, err = run_compact("detect", two_sounds)
+    assert (code, err) == (0, "")
+    assert detected(out) == [("any", 1.0, 2.0), ("loud", 1.0, 2.0), ("any", 3.0, 3.4), ("faint", 3.0, 3.4)]
+    assert all(event["score"] == 0.982 for event in json.loads(out)["events"])
+    assert json.loads(out)["scenes"][0]["label"] == "silence"
+
+
+def test_classes(run_compact, two_sounds):
+    _, out, _ = run_compact("detect", "--classes", "loud, faint", two_sounds)
+    assert detected(out) == [("loud", 1.0, 2.0), ("faint", 3.0, 3.4)]
+
+
+def test_thresholds(run_compact, two_sounds):
+    _, out, _ = run_compact("detect", "--threshold", "0.99", two_sounds)
+    assert detected(out) == []
+    _, out, _ = run_compact("detect", "--threshold", "0.99", "--threshold", "loud=0.5", two_sounds)
+    assert detected(out) == [("loud", 1.0, 2.0)]
+    # 0.018 is the probability of what is not there
+    _, out, _ = run_compact("detect", "--threshold", "faint=0.01", "--classes", "faint", two_sounds)
+    assert detected(out) == [("faint", 0.0, 5.0)]
+
+
+def test_durations(run_compact, two_sounds):
+    words = ["detect", "--classes", "any", two_sounds]
+    assert detected(run_compact(*words, "--max-gap", 1)[1]) == [("any", 1.0, 3.4)]
+    assert detected(run_compact(*words, "--min-duration", 0.5)[1]) == [("any", 1.0, 2.0)]
+    # a median of 1 s swallows what is shorter than half of it
+    assert detected(run_compact(*words, "--median", 1)[1]) == [("any", 1.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threshold", "loud"], "--threshold is 'loud', expected X or CLASS=X"),
+        (["--threshold", "1.5"], "--threshold is '1.5', expected a number from 0 to 1"),
+        (["--threshold", "hiss=0.5"], "'hiss' is not an event class of the model fake"),
+        (["--threshold", "0.5", "--threshold", "0.6"], "--threshold 0.6 is the second for all classes"),
+        (["--classes", "loud,hiss"], "'hiss' is not an event class"),
+        (["--classes", ","], "no event class is left"),
+        (["--median", "-1"], "median_s is -1.0, expected seconds, 0 or more"),
+        (["--max-gap", "nan"], "max_gap_s is nan"),
+        (["--min-duration", "inf"], "min_duration_s is inf"),
+    ],
+)
+def test_wrong_options_do_nothing(words, message, run_compact, two_sounds, tmp_path):
+    code, out, err = run_compact("detect", two_sounds, *words, "--output", tmp_path / "out.json")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_the_formats_are_those_that_can_be_written():
+    assert [str(name) for name in EventFormat] == ["table", *FORMATS["detect"]]
+
+
+def test_tsv(run_compact, two_sounds, write_tone):
+    silent = write_tone("silent.wav", level=0.0)
+    code, out, _ = run_compact("detect", "--format", "tsv", "--classes", "loud", two_sounds, silent)
+    assert code == 0
+    assert out == f"filename\tonset\toffset\tevent_label\n{two_sounds}\t1.000\t2.000\tloud\n{silent}\t\t\t\n"
+
+
+def test_csv(run_compact, two_sounds):
+    _, out, _ = run_compact("detect", "--format", "csv", "--classes", "loud,faint", two_sounds)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(row["label"], row["onset"], row["offset"]) for row in rows] == [
+        ("loud", "1.000", "2.000"),
+        ("faint", "3.000", "3.400"),
+    ]
+
+
+def test_table(run_compact, two_sounds, write_tone, tmp_path):
+    words = ["--classes", "loud", two_sounds, write_tone("silent.wav", level=0.0), tmp_path / "nowhere.wav"]
+    code, out, _ = run_compact("detect", "--format", "table", *words)
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].split("  ")[0] == "recording"
+    assert lines[0].split()[1:] == ["event", "onset", "(s)", "offset", "(s)", "score"]
+    assert lines[1].split() == [str(two_sounds), "loud", "1.00", "2.00", "0.98"]
+    assert lines[2].split()[1:] == ["no", "events"]
+    assert lines[3].split()[1:] == ["error:", "missing"]
+    assert len(lines) == 4
+
+
+def test_verbose_names_the_model(run_compact, two_sounds):
+    assert run_compact("detect", "--verbose", two_sounds)[2] == "model fake, version 1, on cpu\n"
+
+
+def test_bad_options_are_refused_before_the_model_is_loaded(run_compact, two_sounds, monkeypatch):
+    def load(*_arguments, **_options):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("compactcli.inference.load_model", load)
+    assert run_compact("detect", two_sounds, "--threshold", "x")[0] == 2

@@ -1,0 +1,145 @@
+import errno
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compactcli.cli.output import check_output, open_output
+from compactcli.errors import CompactError, ConfigError
+
+
+def test_file_appears_when_all_is_written(tmp_path):
+    path = tmp_path / "out.txt"
+    with open_output(path) as write:
+        write("one\n")
+        assert not path.exists()
+        write("zw\u00f6lf caf\udce9\n")
+    assert path.read_bytes() == b"one\nzw\xc3\xb6lf caf\xe9\n"
+    assert [item.name for item in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_permissions_are_those_of_other_new_files(tmp_path):
+    (tmp_path / "other").touch()
+    with open_output(tmp_path / "out.txt") as write:
+        write("x")
+    assert (tmp_path / "out.txt").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_failed_run_leaves_the_old_file(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="halfway"), open_output(path) as write:
+        write("new")
+        raise RuntimeError("halfway")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    class FullFile(io.FileIO):
+        def write(self, data):
+            if self.tell() >= 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data[:4])
+
+    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: FullFile(self, mode.replace("b", "")))
+    with (
+        pytest.raises(
+            CompactError, match=r"out\.txt cannot be written \(No space left on device\), expected room"
+        ) as caught,
+        open_output(tmp_path / "out.txt") as write,
+    ):
+        write("more than four")
+    assert (caught.value.exit_code, caught.value.code) == (1, "unwritable")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_short_writes_are_continued(tmp_path, monkeypatch):
+    class SlowFile(io.FileIO):
+        def write(self, data):
+            return super().write(data[:3])
+
+    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: SlowFile(self, mode.replace("b", "")))
+    with open_output(tmp_path / "out.txt") as write:
+        write("more than three")
+    monkeypatch.undo()
+    assert (tmp_path / "out.txt").read_bytes() == b"more than three"
+
+
+def test_folder_without_the_right_to_write(tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CompactError, match="cannot be written .Permission denied"), open_output(tmp_path / "out.txt"):
+        pass
+
+
+def test_replacing_that_fails(tmp_path, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(CompactError, match="cannot be written .Device or resource busy"), open_output(tmp_path / "o"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checks_before_any_work(tmp_path):
+    recording, there = tmp_path / "a.wav", tmp_path / "there.json"
+    recording.touch()
+    there.touch()
+    check_output(None, overwrite=False, inputs=[recording])
+    check_output(tmp_path / "new.json", overwrite=False, inputs=[recording])
+    check_output(Path("new.json"), overwrite=False, inputs=[recording])
+    check_output(there, overwrite=True, inputs=[recording])
+    with pytest.raises(ConfigError, match=r"there\.json is there already, expected a new name") as caught:
+        check_output(there, overwrite=False, inputs=[recording])
+    assert "--overwrite" in caught.value.hint
+    with pytest.raises(ConfigError, match="is one of the recordings"):
+        check_output(tmp_path / "." / "a.wav", overwrite=True, inputs=[recording])
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        check_output(tmp_path, overwrite=True, inputs=[recording])
+    with pytest.raises(ConfigError, match="in a folder that does not exist"):
+        check_output(tmp_path / "none" / "a.json", overwrite=True, inputs=[recording])
+
+
+def test_results_go_to_standard_output_as_they_come(capfdbinary):
+    with open_output(None) as write:
+        write("caf\udce9\n")
+        assert capfdbinary.readouterr().out == b"caf\xe9\n"
+
+
+def test_standard_output_that_is_full(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Full()))
+    with pytest.raises(CompactError, match="standard output cannot be written"), open_output(None) as write:
+        write("x")
+
+
+def test_reader_that_leaves_ends_the_run_quietly():
+    code = """if True:
+        import sys
+        import typer
+        from compactcli.cli.output import open_output
+        app = typer.Typer()
+        @app.command()
+        def endless():
+            with open_output(None) as write:
+                while True:
+                    write("x" * 9999)
+        app()
+    """
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, "-W", "error", "-c", code], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    os.read(reading, 10)
+    os.close(reading)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, b"")

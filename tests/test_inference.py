@@ -1,0 +1,251 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from fake_engine import CONFIG, SURE, FakeEngine, with_detection
+
+import compactcli
+from compactcli.config import CalibrationConfig, DetectionConfig
+from compactcli.errors import AudioError, ConfigError
+from compactcli.events import Event
+from compactcli.inference import (
+    classify_recording,
+    detect_recording,
+    error_record,
+    override_detection,
+    plan_detection,
+)
+
+RATE = 16000
+SURE_SCORE = 1 / (1 + math.exp(-SURE))
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def two_sounds(write_recording, tone):
+    """Silence with a loud tone from 1 to 2 s and a faint one from 3 to 3.5 s."""
+    waveform = np.zeros(5 * RATE, np.float32)
+    waveform[RATE : 2 * RATE] = tone(1.0, level=0.8)
+    waveform[3 * RATE : 3 * RATE + 8000] = tone(0.5, level=0.1)
+    return write_recording("two.wav", waveform, subtype="FLOAT")
+
+
+def intervals(record, label):
+    return [(event.onset, event.offset) for event in record.events if event.label == label]
+
+
+def test_scene_scores_are_the_softmax_of_the_mean_logits(engine, two_sounds):
+    record = classify_recording(two_sounds, engine, top_k=3)
+
+    # of 125 frames, 25 are loud and 13 faint: 3 to 3.5 s is 12.5 frames
+    logits = SURE * np.array([87, 13, 25]) / 125
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert [label for label, _ in record.scenes] == ["silence", "din", "hum"]
+    np.testing.assert_allclose([score for _, score in record.scenes], expected[[0, 2, 1]], rtol=1e-6)
+    assert record.events is None
+    assert (record.path, record.status, record.model) == (str(two_sounds), "ok", "fake")
+    assert (record.duration, record.sample_rate) == (5.0, RATE)
+    assert (record.error_code, record.error_message) == (None, None)
+
+
+def test_scene_calibration_is_used(two_sounds):
+    calibration = CalibrationConfig(scene_bias=(0.0, 100.0, 0.0))
+    engine = FakeEngine(config=dataclasses.replace(CONFIG, calibration=calibration))
+    assert classify_recording(two_sounds, engine, top_k=1).scenes[0] == ("hum", pytest.approx(1.0))
+
+
+def test_events_are_where_the_sounds_are(engine, two_sounds):
+    record = detect_recording(two_sounds, engine)
+    assert intervals(record, "loud") == [(1.0, 2.0)]
+    assert intervals(record, "faint") == [(3.0, 3.52)]
+    assert intervals(record, "any") == [(1.0, 2.0), (3.0, 3.52)]
+    assert [(event.onset, event.label) for event in record.events] == [
+        (1.0, "any"),
+        (1.0, "loud"),
+        (3.0, "any"),
+        (3.0, "faint"),
+    ]
+    assert all(event.score == pytest.approx(SURE_SCORE, rel=1e-6) for event in record.events)
+    assert record.scenes[0][0] == "silence"
+
+
+def test_event_calibration_is_used(two_sounds):
+    calibration = CalibrationConfig(event_bias=(-100.0, 0.0, 100.0))
+    engine = FakeEngine(config=dataclasses.replace(CONFIG, calibration=calibration))
+    record = detect_recording(two_sounds, engine)
+    assert intervals(record, "loud") == []
+    assert intervals(record, "any") == [(0.0, 5.0)]
+
+
+def test_no_event_ends_after_the_recording(engine, write_recording, tone):
+    # 1.01 s at 44.1 kHz: the last output frame would end at 1.04 s
+    path = write_recording("tail.wav", tone(1.01, sample_rate=44100), sample_rate=44100)
+    record = detect_recording(path, engine)
+    assert record.duration == pytest.approx(1.01)
+    assert record.events[0].offset <= record.duration
+    assert record.events[0].offset == pytest.approx(1.01, abs=1 / RATE)
+
+
+def test_chunks_do_not_matter(two_sounds):
+    records = [detect_recording(two_sounds, FakeEngine(frames_per_chunk=n)) for n in (1, 7, 10_000)]
+    assert records[0].events == records[1].events == records[2].events
+    assert [label for label, _ in records[0].scenes] == [label for label, _ in records[2].scenes]
+    np.testing.assert_allclose(
+        [score for _, score in records[0].scenes], [score for _, score in records[2].scenes], rtol=1e-6
+    )
+
+
+def test_a_long_recording_is_streamed(engine, write_recording):
+    record = classify_recording(write_recording("long.wav", np.zeros(300 * RATE, np.float32)), engine)
+    assert record.duration == 300.0
+    # a block of a second waits beside less than a chunk of two
+    assert engine.longest_wait <= 3 * RATE
+
+
+def test_classes_are_a_filter(engine, two_sounds):
+    record = detect_recording(two_sounds, engine, classes=["any", "faint"])
+    assert {event.label for event in record.events} == {"any", "faint"}
+    assert intervals(record, "faint") == [(3.0, 3.52)]
+
+
+def test_detection_settings_are_used(engine, two_sounds):
+    record = detect_recording(two_sounds, engine, detection=DetectionConfig(median_s=0, max_gap_s=1.0))
+    assert intervals(record, "any") == [(1.0, 3.52)]
+    record = detect_recording(two_sounds, engine, detection=DetectionConfig(median_s=0, class_thresholds={"loud": 1.0}))
+    assert intervals(record, "loud") == []
+    assert intervals(record, "faint") == [(3.0, 3.52)]
+
+
+def test_silence_has_no_events(engine, write_recording):
+    record = detect_recording(write_recording("silence.wav", np.zeros(3 * RATE, np.float32)), engine)
+    assert (record.status, record.events) == ("ok", ())
+
+
+def test_damaged_recording_is_partial(engine, write_recording, tone):
+    path = write_recording("cut.flac", tone(10.0))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    record = detect_recording(path, engine)
+    assert (record.status, record.error_code) == ("partial", "damaged")
+    assert "the decoder gave up after" in record.error_message
+    assert 0 < record.duration < 9.0
+    assert record.events[-1].offset == pytest.approx(record.duration)
+
+
+def test_progress_is_told(engine, write_recording):
+    told = []
+    path = write_recording("a.wav", np.zeros(5 * RATE, np.float32))
+    classify_recording(path, engine, on_progress=lambda *seconds: told.append(seconds))
+    assert told == [(2.0, 5.0), (4.0, 5.0), (5.0, 5.0)]
+
+
+def test_errors_are_raised(engine, tmp_path, two_sounds):
+    with pytest.raises(AudioError, match="does not exist"):
+        classify_recording(tmp_path / "nowhere.wav", engine)
+    with pytest.raises(ConfigError, match="top_k is 0, expected at least 1"):
+        classify_recording(two_sounds, engine, top_k=0)
+    with pytest.raises(ConfigError, match="top_k is -1"):
+        compactcli.classify(np.zeros(99), sample_rate=RATE, model=engine, top_k=-1)
+
+
+def test_error_record():
+    record = error_record("a.wav", AudioError("a.wav is empty", code="empty-file"), model="fake")
+    assert (record.path, record.status, record.model) == ("a.wav", "error", "fake")
+    assert (record.error_code, record.error_message) == ("empty-file", "a.wav is empty")
+    assert (record.scenes, record.events, record.duration, record.sample_rate) == (None, None, None, None)
+
+
+def test_unknown_class_is_refused_with_what_was_meant():
+    with pytest.raises(ConfigError, match="'lout' is not an event class of the model fake") as caught:
+        plan_detection(CONFIG, detection=None, classes=["lout"])
+    assert caught.value.hint == "did you mean loud?"
+    assert caught.value.code == "unknown-class"
+    with pytest.raises(ConfigError, match="'zebra' is not") as caught:
+        plan_detection(CONFIG, detection=DetectionConfig(class_thresholds={"zebra": 0.5}), classes=None)
+    assert "compact models info fake" in caught.value.hint
+    with pytest.raises(ConfigError, match="no event class is left"):
+        plan_detection(CONFIG, detection=None, classes=[])
+
+
+def test_plan_keeps_the_order_of_the_model_and_only_thresholds_that_matter():
+    config = with_detection(class_thresholds={"loud": 0.1, "any": 0.9})
+    plan = plan_detection(config, detection=None, classes=["any", "faint", "any"])
+    assert plan.classes == ("faint", "any")
+    assert plan.columns == (1, 2)
+    assert plan.detection.class_thresholds == {"any": 0.9}
+    assert plan_detection(config, detection=None, classes=None).classes == CONFIG.events
+
+
+def test_override_of_detection_settings():
+    own = DetectionConfig(
+        threshold=0.5, class_thresholds={"loud": 0.1}, median_s=0.3, max_gap_s=0.4, min_duration_s=0.6
+    )
+    assert override_detection(own) == own
+    assert override_detection(own, class_thresholds={"any": 0.2}).class_thresholds == {"loud": 0.1, "any": 0.2}
+    # a threshold for all is for all: the model's exceptions do not survive it, the user's own do
+    changed = override_detection(own, threshold=0.7, class_thresholds={"any": 0.2})
+    assert (changed.threshold, changed.class_thresholds) == (0.7, {"any": 0.2})
+    changed = override_detection(own, median_s=0.0, max_gap_s=0.0, min_duration_s=0.0)
+    assert (changed.median_s, changed.max_gap_s, changed.min_duration_s) == (0.0, 0.0, 0.0)
+    with pytest.raises(ConfigError, match="max_gap_s is nan"):
+        override_detection(own, max_gap_s=math.nan)
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_python_api_gives_the_records_of_the_shell(kind, engine, two_sounds):
+    path = kind(two_sounds)
+    assert compactcli.classify(path, model=engine) == classify_recording(two_sounds, engine)
+    assert compactcli.detect(path, model=engine) == detect_recording(two_sounds, engine)
+    chosen = compactcli.detect(path, model=engine, classes=["loud"], detection=DetectionConfig(median_s=0), top_k=1)
+    assert chosen.events == (Event(onset=1.0, offset=2.0, label="loud", score=pytest.approx(SURE_SCORE)),)
+    assert len(chosen.scenes) == 1
+
+
+def test_samples_give_what_their_file_gives(engine, two_sounds, tone):
+    waveform = np.zeros(5 * RATE, np.float32)
+    waveform[RATE : 2 * RATE] = tone(1.0, level=0.8)
+    waveform[3 * RATE : 3 * RATE + 8000] = tone(0.5, level=0.1)
+    stereo = np.stack([waveform, waveform], axis=1)
+    from_file = compactcli.detect(two_sounds, model=engine)
+    from_samples = compactcli.detect(stereo, sample_rate=RATE, model=engine)
+    assert dataclasses.replace(from_samples, path=from_file.path) == from_file
+    assert compactcli.classify(waveform, sample_rate=RATE, model=engine).scenes == from_file.scenes
+
+
+def test_sample_rate_goes_with_samples_only(engine, two_sounds):
+    with pytest.raises(ConfigError, match="sample_rate is 16000 for the file .*expected None"):
+        compactcli.classify(two_sounds, sample_rate=RATE, model=engine)
+    with pytest.raises(ConfigError, match="samples came without a sample_rate"):
+        compactcli.detect(np.zeros(99), model=engine)
+
+
+def test_models_are_found_by_name_and_the_default_is_taken(monkeypatch, tmp_path, write_tone):
+    loaded = []
+    monkeypatch.setattr("compactcli.checkpoint.find_model", lambda name: tmp_path / name)
+
+    def load_engine(folder, *, device):
+        loaded.append((folder, device))
+        return FakeEngine(device=device)
+
+    monkeypatch.setattr("compactcli.engine.load_engine", load_engine)
+    assert compactcli.load_model().config is CONFIG
+    assert compactcli.load_model(tmp_path / "own", device="cpu").device == "cpu"
+    assert compactcli.classify(write_tone(), model="other", device="cpu").model == "fake"
+    assert compactcli.detect(write_tone()).model == "fake"
+    assert loaded == [
+        (tmp_path / "compactnet", "auto"),
+        (tmp_path / "own", "cpu"),
+        (tmp_path / "other", "cpu"),
+        (tmp_path / "compactnet", "auto"),
+    ]
+
+
+def test_public_names():
+    assert set(compactcli.__all__) <= set(dir(compactcli))
+    assert all(callable(getattr(compactcli, name)) for name in ("classify", "detect", "load_model"))
+    with pytest.raises(AttributeError, match="module 'compactcli' has no attribute 'transcribe'"):
+        compactcli.transcribe  # noqa: B018 - the access is the test

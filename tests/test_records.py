@@ -1,0 +1,115 @@
+"""Records against schema 1, written out by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compactcli.errors import ConfigError
+from compactcli.events import Event
+from compactcli.records import Record
+
+SCENE = Record(
+    path="beach.wav",
+    duration=30.0004,
+    sample_rate=44100,
+    model="compactnet",
+    scenes=(("beach", 0.91234567), ("stream", 0.05)),
+)
+BARK = Event(onset=0.40049, offset=1.2, label="dog", score=0.98765)
+SIREN = Event(onset=2.0, offset=12.3456, label="siren", score=0.5)
+EVENTS = Record(path="street.wav", duration=12.3456, sample_rate=16000, model="compactnet", events=(BARK, SIREN))
+SILENCE = Record(path="quiet.wav", duration=5.0, sample_rate=16000, model="compactnet", events=())
+FAILED = Record(
+    path="broken.wav", status="error", error_code="not-audio", error_message="broken.wav is text", model="compactnet"
+)
+CUT = Record(
+    path="cut.flac",
+    status="partial",
+    error_code="damaged",
+    error_message="cut.flac stops at 3 s",
+    duration=3.0,
+    sample_rate=48000,
+    model="compactnet",
+    events=(Event(onset=1.0, offset=3.0, label="rain", score=0.75),),
+)
+
+
+def test_a_record_of_scenes_follows_the_schema() -> None:
+    values = SCENE.to_dict()
+    assert list(values) == ["schema", "path", "status", "error", "duration", "sample_rate", "model", "scenes"]
+    assert values == {
+        "schema": 1,
+        "path": "beach.wav",
+        "status": "ok",
+        "error": None,
+        "duration": 30.0,
+        "sample_rate": 44100,
+        "model": "compactnet",
+        "scenes": [{"label": "beach", "score": 0.9123}, {"label": "stream", "score": 0.05}],
+    }
+
+
+def test_a_record_of_events_follows_the_schema() -> None:
+    values = EVENTS.to_dict()
+    assert list(values) == ["schema", "path", "status", "error", "duration", "sample_rate", "model", "events"]
+    assert values["duration"] == 12.346
+    assert [list(event) for event in values["events"]] == [["onset", "offset", "label", "score"]] * 2
+    assert values["events"] == [
+        {"onset": 0.4, "offset": 1.2, "label": "dog", "score": 0.9877},
+        {"onset": 2.0, "offset": 12.346, "label": "siren", "score": 0.5},
+    ]
+
+
+def test_a_failure_has_a_record_without_results() -> None:
+    assert FAILED.to_dict() == {
+        "schema": 1,
+        "path": "broken.wav",
+        "status": "error",
+        "error": {"code": "not-audio", "message": "broken.wav is text"},
+        "duration": None,
+        "sample_rate": None,
+        "model": "compactnet",
+    }
+
+
+def test_a_partial_record_has_both_error_and_results() -> None:
+    values = CUT.to_dict()
+    assert values["error"] == {"code": "damaged", "message": "cut.flac stops at 3 s"}
+    assert len(values["events"]) == 1
+
+
+def test_silence_has_an_empty_list_of_events() -> None:
+    assert SILENCE.to_dict()["events"] == []
+    assert "scenes" not in SILENCE.to_dict()
+
+
+def test_an_event_without_a_score_has_null() -> None:
+    record = Record(path="a.wav", events=(Event(onset=0, offset=1, label="dog"),))
+    assert record.to_dict()["events"] == [{"onset": 0, "offset": 1, "label": "dog", "score": None}]
+
+
+@given(st.integers(0, 10**7), st.integers(1, 10**5))
+def test_rounded_events_keep_a_length_and_end_with_the_recording(start: int, length: int) -> None:
+    # tens of microseconds: many lengths are below the millisecond that is written
+    event = Event(onset=start / 1e5, offset=(start + length) / 1e5, label="dog", score=0.5)
+    record = Record(path="a.wav", duration=event.offset, events=(event,))
+    values = record.to_dict()
+    (written,) = values["events"]
+    assert 0 <= written["onset"] < written["offset"] <= max(values["duration"], 0.001)
+    assert abs(written["onset"] - event.onset) <= 0.0015
+    assert abs(written["offset"] - event.offset) <= 0.001
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "expected"),
+    [
+        ("fine", None, None, "a record has status 'fine', expected one of"),
+        ("ok", "not-audio", "it is text", "status 'ok' has error code 'not-audio' .*, expected neither"),
+        ("ok", None, "it is text", "status 'ok' has error code None .*, expected neither"),
+        ("error", None, None, "status 'error' has error code None and message None, expected both"),
+        ("partial", "damaged", None, "status 'partial' has error code 'damaged' and message None, expected both"),
+    ],
+)
+def test_status_and_error_must_agree(status: str, code: str | None, message: str | None, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        Record(path="a.wav", status=status, error_code=code, error_message=message)
