@@ -109,13 +109,13 @@ def mask(
     """
     n_clips, n_mels, n_frames = log_mel.shape
     masked = np.zeros((n_clips, n_mels, n_frames), dtype=np.bool_)
-    longest = round(mix.time_mask_s * frame_rate)
+    longest, widest = min(round(mix.time_mask_s * frame_rate), n_frames), min(mix.band_mask, n_mels)
     for clip in np.flatnonzero(rng.random(n_clips) < 0.5):
         length = int(rng.integers(0, longest + 1))
         first = int(rng.integers(0, n_frames - length + 1))
         masked[clip, :, first : first + length] = True
         for _ in range(2):
-            width = int(rng.integers(0, mix.band_mask + 1))
+            width = int(rng.integers(0, widest + 1))
             band = int(rng.integers(0, n_mels - width + 1))
             masked[clip, band : band + width] = True
     return log_mel.masked_fill(torch.from_numpy(masked).to(log_mel.device), floor_db)

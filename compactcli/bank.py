@@ -7,6 +7,7 @@ array is cached on disk under a name made of the feature settings and the list o
 import hashlib
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def load_bank(
         progress: Called with recordings done and in all.
 
     Raises:
-        ManifestError: The teacher's tables do not fit.
+        ManifestError: A recording is missing, or the teacher's tables do not fit.
         AudioError: A recording cannot be decoded.
     """
     frames, length = _cached_log_mels(corpus, recordings, recipe.features, cache, progress)
@@ -188,7 +189,10 @@ def _cached_log_mels(
     cache: Path,
     progress: Callable[[int, int], None],
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
-    sizes = [(item.path, (corpus / item.path).stat().st_size) for item in recordings]
+    try:
+        sizes = [(item.path, (corpus / item.path).stat().st_size) for item in recordings]
+    except OSError as error:
+        raise ManifestError(f"a recording that the corpus' tables name cannot be read: {error}") from error
     key = hashlib.sha256(json.dumps([to_json(features), sizes]).encode()).hexdigest()[:24]
     stored = cache / f"logmel-{key}.npz"
     if stored.exists():
@@ -216,11 +220,12 @@ def _load_teacher(corpus: Path, recordings: Sequence[Recording]) -> tuple[Teache
     probabilities, embeddings, offset = [], [], 0
     for folder in folders:
         try:
-            with np.load(corpus / "teacher" / f"{folder}.npz") as arrays:
+            # opened here, because numpy leaves a file open that is no whole archive
+            with (corpus / "teacher" / f"{folder}.npz").open("rb") as stream, np.load(stream) as arrays:
                 files = arrays["file"]
                 probabilities.append(arrays["probability"].astype(np.float32))
                 embeddings.append(arrays["embedding"].astype(np.float32))
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ManifestError(f"teacher outputs of '{folder}' cannot be read: {error}") from error
         for row, name in enumerate(files.tolist()):
             first_of.setdefault(f"{folder}/audio/{name}", offset + row)

@@ -25,7 +25,8 @@ def event_probabilities(logits: Logits, calibration: CalibrationConfig) -> Logit
     if calibration.event_bias:
         shifted = shifted + np.asarray(calibration.event_bias, dtype=np.float32)
     # tanh never overflows, however large the logit
-    return 0.5 * (1 + np.tanh(0.5 * shifted))
+    probabilities: Logits = 0.5 * (1 + np.tanh(0.5 * shifted))
+    return probabilities
 
 
 def scene_probabilities(logits: npt.NDArray[np.floating], calibration: CalibrationConfig) -> npt.NDArray[np.float64]:
@@ -62,7 +63,8 @@ def fit_scene_scale(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.int6
         shifted -= shifted.max(axis=1, keepdims=True)
         return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]).mean())
 
-    return min(np.geomspace(0.1, 10, 201).tolist(), key=log_loss)
+    scales: list[float] = np.geomspace(0.1, 10, 201).tolist()
+    return min(scales, key=log_loss)
 
 
 def fit_event_scale(logits: Logits, truth: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> tuple[float, float]:

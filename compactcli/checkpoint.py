@@ -7,6 +7,7 @@ checksum are refused. Nothing here can run code from a model folder.
 import dataclasses
 import hashlib
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,8 +141,10 @@ def load_network(folder: Path) -> tuple[ModelConfig, "CompactNet"]:
         )
         network.load_state_dict(load((folder / WEIGHTS).read_bytes()), strict=True)
     except (OSError, SafetensorError, RuntimeError, CompactError) as error:
+        # torch lists every tensor, a line each
+        reason = textwrap.shorten(str(error), 200, placeholder=" …")
         raise ModelError(
-            f"weights '{folder / WEIGHTS}' do not fit the model's settings: {str(error).splitlines()[0]}",
+            f"weights '{folder / WEIGHTS}' do not fit the model's settings: {reason}",
             hint="reinstall the model",
         ) from error
     return config, network.eval()

@@ -32,8 +32,8 @@ class FeatureConfig:
 
     Args:
         sample_rate: Hz, of the waveform that enters.
-        n_fft: FFT length in samples; also the length of the periodic Hann window.
-        hop_length: Samples between frames.
+        n_fft: FFT length and length of the periodic Hann window in samples, even: torchaudio misplaces odd ones' bands.
+        hop_length: Samples between frames, even.
         n_mels: Mel bands (HTK scale, no area normalisation).
         f_min: Lower edge of the first band in Hz.
         f_max: Upper edge of the last band in Hz. 7,600 by default: lossy training audio holds nothing above.
@@ -51,9 +51,8 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         require(self.sample_rate > 0, f"sample_rate is {self.sample_rate}, expected a positive number of Hz")
         require(
-            0 < self.hop_length <= self.n_fft and (self.n_fft - self.hop_length) % 2 == 0,
-            f"hop_length is {self.hop_length} and n_fft {self.n_fft}, "
-            "expected 0 < hop_length <= n_fft, both even or both odd",
+            0 < self.hop_length <= self.n_fft and self.hop_length % 2 == self.n_fft % 2 == 0,
+            f"hop_length is {self.hop_length} and n_fft {self.n_fft}, expected 0 < hop_length <= n_fft, both even",
         )
         require(self.n_mels > 0, f"n_mels is {self.n_mels}, expected at least 1")
         require(
@@ -121,6 +120,7 @@ class NetworkConfig:
     group_size: int = 2
 
     def __post_init__(self) -> None:
+        StageConfig(channels=self.stem_channels, n_blocks=0, kernel_size=self.stem_kernel_size)  # the same rules
         require(len(self.stages) > 0, "the network has no stages, expected at least one")
         require(self.group_size > 0, f"group_size is {self.group_size}, expected at least 1")
 
@@ -218,8 +218,7 @@ class ModelConfig:
             self.format_version == FORMAT_VERSION,
             f"model format version is {self.format_version}, this compact reads version {FORMAT_VERSION}",
         )
-        pairs = ((self.scenes, self.calibration.scene_bias), (self.events, self.calibration.event_bias))
-        for classes, bias in pairs:
+        for classes, bias in ((self.scenes, self.calibration.scene_bias), (self.events, self.calibration.event_bias)):
             require(len(classes) > 0, "a head has no classes, expected at least one")
             require(len(set(classes)) == len(classes), f"class names repeat in {list(classes)}")
             require(len(bias) in (0, len(classes)), f"{len(bias)} biases for {len(classes)} classes")

@@ -110,8 +110,14 @@ def share_of(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-def split_of(row: _Row, split: SplitConfig, test_sources: frozenset[str]) -> str:
-    """Side of the split that a row is on."""
+def split_of(row: _Row, split: SplitConfig, tested: frozenset[str]) -> str:
+    """Side of the split that a row is on.
+
+    Args:
+        row: What is to be placed.
+        split: What is held out.
+        tested: Sources of which a row of any folder is on the test side.
+    """
     if (
         row.fold in split.test_folds.get(row.folder, ())
         or row.source in split.test_sources.get(row.folder, ())
@@ -119,11 +125,21 @@ def split_of(row: _Row, split: SplitConfig, test_sources: frozenset[str]) -> str
         or share_of(f"test {row.folder} {row.source}") < split.test_share.get(row.folder, 0.0)
     ):
         return TEST
-    if row.source in test_sources:
+    if row.source in tested:
         # the same Freesound recording stands on the test side of another folder
         return DROPPED
     in_validation = share_of(f"validation {row.source}") < split.validation_share
     return VALIDATION if in_validation and row.folder in split.validation_folders else TRAIN
+
+
+def _splits(rows: list[_Row], split: SplitConfig) -> list[str]:
+    tested = frozenset(row.source for row in rows if split_of(row, split, frozenset()) == TEST)
+    sides = [split_of(row, split, tested) for row in rows]
+    validated = {row.source for row, side in zip(rows, sides, strict=True) if side == VALIDATION}
+    # a folder that gives no validation recordings may still share a source with one that does
+    return [
+        DROPPED if side == TRAIN and row.source in validated else side for row, side in zip(rows, sides, strict=True)
+    ]
 
 
 def _activities(corpus: Path, folder: str) -> dict[str, tuple[tuple[float, float], ...]]:
@@ -161,7 +177,6 @@ def read_corpus(corpus: Path, recipe: Recipe) -> list[Recording]:
         ManifestError: A table is missing or lacks a column.
     """
     rows = _rows(corpus)
-    tested = frozenset(row.source for row in rows if split_of(row, recipe.split, frozenset()) == TEST)
     activities: Mapping[str, dict[str, tuple[tuple[float, float], ...]]] = {
         folder: _activities(corpus, folder) for folder in ("esc50", "speech")
     }
@@ -171,12 +186,12 @@ def read_corpus(corpus: Path, recipe: Recipe) -> list[Recording]:
             file=row.file,
             label=row.label,
             source=row.source,
-            split=split_of(row, recipe.split, tested),
+            split=side,
             event=_event_of(row, recipe),
             scene=_scene_of(row, recipe),
             activity=activities.get(row.folder, {}).get(row.file),
         )
-        for row in rows
+        for row, side in zip(rows, _splits(rows, recipe.split), strict=True)
     ]
 
 

@@ -4,36 +4,25 @@ Held out means by source recording, as the recipe says; soundscapes and layered 
 from held-out recordings only.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from compactcli.audio import read_audio
-from compactcli.bank import LogMelBank, load_bank
+from compactcli.audio import Waveform
 from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.config import CalibrationConfig, DetectionConfig
-from compactcli.datasets import Recording, read_corpus
 from compactcli.detection import detect_events
 from compactcli.engine import Engine
-from compactcli.errors import ManifestError
+from compactcli.heldout import SOUNDSCAPE_S, HeldOut
 from compactcli.metrics.clip import ClipMetrics, clip_metrics
 from compactcli.metrics.counts import DetectionMetrics, RecordingEvents
 from compactcli.metrics.event import event_metrics
 from compactcli.metrics.segment import segment_metrics
-from compactcli.mixing import Mixer
-from compactcli.recipe import Recipe
 from compactcli.scores import FrameScores
-from compactcli.soundscapes import Soundscape, WaveformMixer
-
-SCENE_CLIP_S = 10.0
-SOUNDSCAPE_S = 10.0
-SIMULATED_PER_SCENE = 30
-Waveform = npt.NDArray[np.float32]
+from compactcli.soundscapes import Soundscape
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,63 +64,66 @@ class Evaluation:
     event: DetectionMetrics
     n_soundscapes: int
 
+    def summary(self) -> list[tuple[str, str, str]]:
+        """Figures for people as (what, value, over what)."""
 
-class HeldOut:
-    """One side of the split, ready to be listened to.
+        def percent(value: float) -> str:
+            return f"{100 * value:.1f} %"
 
-    Args:
-        corpus: Corpus folder.
-        recipe: Classes and splits.
-        split: ``test`` or ``validation``.
-        cache: Folder for cached log-mels.
-        loading: Called with recordings loaded and in all.
+        soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
+        return [
+            ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), f"{self.scenes.n_clips} clips"),
+            ("scenes, accuracy", percent(self.scenes.accuracy), f"{self.scenes.n_clips} clips"),
+            ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", f"{self.scenes.n_clips} clips"),
+            ("ESC-50 test fold, top-1", percent(self.esc50.accuracy), f"{self.esc50.n_clips} clips"),
+            (
+                "UrbanSound8K test fold, top-1",
+                percent(self.urbansound8k.accuracy),
+                f"{self.urbansound8k.n_clips} clips",
+            ),
+            ("segment-based (1 s) macro F1", f"{self.segment.macro.f1:.3f}", soundscapes),
+            ("segment-based (1 s) micro F1", f"{self.segment.micro.f1:.3f}", soundscapes),
+            ("event-based (200 ms) macro F1", f"{self.event.macro.f1:.3f}", soundscapes),
+            ("event-based (200 ms) micro F1", f"{self.event.micro.f1:.3f}", soundscapes),
+        ]
 
-    Raises:
-        ManifestError: The corpus has no recordings on this side.
-    """
+    def scene_confusions(self, n_pairs: int) -> list[tuple[str, str, int]]:
+        """The most frequent confusions as (true scene, scene it was called, clips)."""
+        return confusion_pairs(self.scenes, self.scene_classes, n_pairs)
 
-    def __init__(
-        self,
-        corpus: Path,
-        recipe: Recipe,
-        *,
-        split: str,
-        cache: Path,
-        loading: Callable[[int, int], None] = lambda done, total: None,
-    ) -> None:
-        self.corpus, self.recipe, self.split = corpus, recipe, split
-        self.recordings = [item for item in read_corpus(corpus, recipe) if item.split == split]
-        if not self.recordings:
-            raise ManifestError(f"corpus '{corpus}' has no {split} recordings under recipe '{recipe.name}'")
-        long_clips = dataclasses.replace(recipe, mix=dataclasses.replace(recipe.mix, clip_s=SOUNDSCAPE_S))
-        self.bank: LogMelBank = load_bank(corpus, self.recordings, recipe, cache=cache, progress=loading)
-        no_curves = np.zeros((0, recipe.features.n_mels), dtype=np.float32)
-        mixer = Mixer(self.bank, long_clips, split=split, curves=no_curves, device=torch.device("cpu"), augment=False)
-        self.mixer = WaveformMixer(mixer, corpus)
+    def to_dict(self) -> dict[str, Any]:
+        """Figures as plain JSON values, per class too."""
 
-    def waveform(self, recording: Recording) -> Waveform:
-        """Samples of a recording."""
-        return read_audio(self.corpus / recording.path, sample_rate=self.recipe.features.sample_rate)
+        def clips(metrics: ClipMetrics, classes: Sequence[str]) -> dict[str, Any]:
+            recall = {name: round(float(value), 4) for name, value in zip(classes, metrics.recall, strict=True)}
+            return {
+                "clips": metrics.n_clips,
+                "accuracy": round(metrics.accuracy, 4),
+                "macro_accuracy": round(metrics.macro_accuracy, 4),
+                "log_loss": round(metrics.log_loss, 4),
+                "calibration_error": round(metrics.calibration_error, 4),
+                # no clip, no recall: JSON has no NaN
+                "recall": {name: None if value != value else value for name, value in recall.items()},
+                "confusions": confusion_pairs(metrics, classes, 20),
+            }
 
-    def scene_clips(self) -> Iterator[tuple[str, Waveform]]:
-        """Scene and waveform of every recording that is a scene, long ones in clips, then simulated scenes."""
-        length = round(SCENE_CLIP_S * self.recipe.features.sample_rate)
-        for recording in self.recordings:
-            if recording.scene is None:
-                continue
-            waveform = self.waveform(recording)
-            n_clips = max(1, len(waveform) // length)
-            for piece in range(n_clips):
-                yield recording.scene, waveform[piece * length : (piece + 1) * length] if n_clips > 1 else waveform
-        rng = np.random.default_rng([self.recipe.seed, 1])
-        for name, scene in self.recipe.scenes.items():
-            if scene.layers:
-                for clip in self.mixer.scenes(rng, name, SIMULATED_PER_SCENE):
-                    yield name, clip.waveform
+        def detection(metrics: DetectionMetrics) -> dict[str, Any]:
+            return {
+                "macro_f1": round(metrics.macro.f1, 4),
+                "micro_f1": round(metrics.micro.f1, 4),
+                "micro_precision": round(metrics.micro.precision, 4),
+                "micro_recall": round(metrics.micro.recall, 4),
+                "f1": {name: round(counts.f1, 4) for name, counts in metrics.per_class.items()},
+            }
 
-    def soundscapes(self, n_clips: int) -> Iterator[Soundscape]:
-        """The same soundscapes at every call."""
-        return self.mixer.soundscapes(np.random.default_rng([self.recipe.seed, 2]), n_clips)
+        return {
+            "scenes": clips(self.scenes, self.scene_classes),
+            "esc50": clips(self.esc50, self.esc50_classes),
+            "urbansound8k": clips(self.urbansound8k, self.urbansound8k_classes),
+            "soundscapes": self.n_soundscapes,
+            "segment_based": detection(self.segment),
+            "event_based": detection(self.event),
+        }
 
 
 def hear(engine: Engine, waveform: Waveform) -> Heard:

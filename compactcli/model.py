@@ -92,9 +92,11 @@ class InterchannelOp(nn.Module):
         self.group_size = group_size
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Join channel groups: ``(batch, C, H, W)`` to ``(batch, C / group_size, H, W)``."""
+        """Join channel groups: ``(batch, C, H, W)`` to ``(batch, C / group_size, H, W)``; C divisible by it."""
         if self.group_size == 1:
             return x
+        if x.shape[1] % self.group_size:
+            raise ConfigError(f"{x.shape[1]} channels entered, not divisible by group_size {self.group_size}")
         return OPERATIONS[self.operation](x, self.group_size)
 
     def extra_repr(self) -> str:
@@ -214,13 +216,19 @@ class CompactNet(nn.Module):
 
     Args:
         config: Network shape.
-        n_mels: Mel bands that enter.
+        n_mels: Mel bands that enter, divisible by 2 for the stem and once more for every stage.
         n_scenes: Scene classes.
         n_events: Event classes.
+
+    Raises:
+        ConfigError: The mel bands cannot be halved that often, or a block cannot be built; see `CompactConv2d`.
     """
 
     def __init__(self, config: NetworkConfig, *, n_mels: int, n_scenes: int, n_events: int) -> None:
         super().__init__()
+        divisor = 2 ** (1 + len(config.stages))
+        if n_mels % divisor:
+            raise ConfigError(f"n_mels is {n_mels}, not divisible by {divisor}: the stem and every stage halve it")
         self.config = config
         kernel = config.stem_kernel_size
         self.input_norm = nn.BatchNorm1d(n_mels)

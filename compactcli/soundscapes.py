@@ -1,6 +1,6 @@
 """Planned clips become waveforms with exact times: what evaluation and calibration listen to.
 
-The plans are the training mixer's; here the waveforms themselves are added, sample by sample.
+The plans are drawn as for training; here the waveforms themselves are added, sample by sample.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.audio import read_audio
+from compactcli.errors import ManifestError
 from compactcli.events import Event, sort_events
-from compactcli.mixing import Mixer, Part, Plan
+from compactcli.plans import Part, Plan, Planner
 
 FADE_S = 0.005
+# so many refused plans in a row mean that no background is clean
+MOST_REFUSED = 2000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,38 +39,46 @@ class Soundscape:
 
 
 class WaveformMixer:
-    """Renders a mixer's plans as waveforms.
+    """Renders a planner's plans as waveforms.
 
     Args:
-        mixer: Draws the plans; made without augmentation.
+        planner: Draws the plans; made without stretching.
         corpus: Where its recordings are.
     """
 
-    def __init__(self, mixer: Mixer, corpus: Path) -> None:
-        self.mixer = mixer
-        self.hop = mixer.recipe.features.hop_length
-        self.sample_rate = mixer.recipe.features.sample_rate
+    def __init__(self, planner: Planner, corpus: Path) -> None:
+        self.planner = planner
+        self.hop = planner.recipe.features.hop_length
+        self.sample_rate = planner.recipe.features.sample_rate
         self.read = lru_cache(maxsize=256)(lambda path: read_audio(corpus / path, sample_rate=self.sample_rate))
 
     def soundscapes(self, rng: np.random.Generator, n_clips: int) -> Iterator[Soundscape]:
-        """Random soundscapes whose background holds nothing that is not listed."""
-        made = 0
+        """Random soundscapes whose background holds nothing that is not listed.
+
+        Raises:
+            ManifestError: Next to every plan holds something that is not listed.
+        """
+        made, refused = 0, 0
         while made < n_clips:
-            plan = self.mixer.draw_soundscape(rng)
+            plan = self.planner.draw_soundscape(rng)
             if self._is_clean(plan):
-                made += 1
+                made, refused = made + 1, 0
                 yield self.render(plan)
+            else:
+                refused += 1
+            if refused == MOST_REFUSED:
+                raise ManifestError(f"{refused} soundscapes in a row held sounds without a label, expected clean ones")
 
     def scenes(self, rng: np.random.Generator, name: str, n_clips: int) -> Iterator[Soundscape]:
         """Random layered scenes of one class."""
-        scene = self.mixer.recipe.scenes[name]
+        scene = self.planner.recipe.scenes[name]
         for _ in range(n_clips):
-            parts = self.mixer.layers(rng, scene)
+            parts = self.planner.layers(rng, scene)
             if parts:
                 yield self.render(Plan(parts=tuple(parts), kind="scene", scene=name))
 
     def _is_clean(self, plan: Plan) -> bool:
-        bank, recipe = self.mixer.bank, self.mixer.recipe
+        bank, recipe = self.planner.bank, self.planner.recipe
         for part in plan.parts:
             event = bank.recordings[part.recording].event
             if bank.unsure[part.recording].any() or (
@@ -78,8 +89,8 @@ class WaveformMixer:
 
     def render(self, plan: Plan) -> Soundscape:
         """Add the parts of a plan; the sum is scaled down where it would clip."""
-        bank = self.mixer.bank
-        mixed = np.zeros(self.mixer.n_frames * self.hop, dtype=np.float32)
+        bank = self.planner.bank
+        mixed = np.zeros(self.planner.n_frames * self.hop, dtype=np.float32)
         reference_db = None
         events: list[Event] = []
         unsure: set[str] = set()
@@ -93,7 +104,7 @@ class WaveformMixer:
             start = part.start * self.hop
             mixed[start : start + len(piece)] += piece
             columns = np.flatnonzero(bank.unsure[part.recording])
-            unsure |= {self.mixer.recipe.events.classes[column] for column in columns}
+            unsure |= {self.planner.recipe.events.classes[column] for column in columns}
             if recording.event is not None:
                 onset, offset = start / self.sample_rate, (start + len(piece)) / self.sample_rate
                 events.append(Event(onset=onset, offset=offset, label=recording.event))
@@ -104,7 +115,7 @@ class WaveformMixer:
         )
 
     def _piece(self, part: Part) -> npt.NDArray[np.float32]:
-        waveform = self.read(self.mixer.bank.recordings[part.recording].path)
+        waveform = self.read(self.planner.bank.recordings[part.recording].path)
         first, n_samples = part.source_start * self.hop, part.length * self.hop
         if part.loop:
             piece = np.take(waveform, np.arange(first, first + n_samples), mode="wrap")

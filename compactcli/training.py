@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from compactcli.config import to_json
 from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
 from compactcli.errors import ConfigError
 from compactcli.losses import TeacherHeads, pool_tags, training_losses
-from compactcli.mixing import Batch, Mixer, Plan
+from compactcli.mixing import Batch, Mixer
 from compactcli.model import CompactNet
+from compactcli.plans import Plan, Planner
 from compactcli.recipe import OptimisationConfig, Recipe
 
 
@@ -59,6 +60,35 @@ def learning_rate(step: int, options: OptimisationConfig) -> float:
         return options.learning_rate * (step + 1) / options.warmup_steps
     progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
     return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
+    """An exponential moving average of weights that starts short, for ``AveragedModel``'s ``multi_avg_fn``.
+
+    After ``n`` updates the average keeps ``min(decay, (1 + n) / (10 + n))`` of itself, so that the random
+    weights of the beginning are soon forgotten. Whole numbers (batch counters) are copied, not averaged.
+
+    Args:
+        decay: What the average keeps of itself in the long run, in [0, 1].
+
+    Source:
+        The warm-up of TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Tensors, current: Tensors, n_averaged: torch.Tensor | int) -> None:
+        n_updates = int(n_averaged)
+        kept = min(decay, (1 + n_updates) / (10 + n_updates))
+        for old, new in zip(averaged, current, strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - kept)
+            else:
+                old.copy_(new)
+
+    return update
 
 
 def load_training_data(
@@ -107,16 +137,19 @@ def train(
     options = recipe.optimisation
     output.mkdir(parents=True, exist_ok=True)
     bank, curves = load_training_data(corpus, recipe, cache=cache, progress=loading)
-    mixer = Mixer(bank, recipe, split=TRAIN, curves=curves, device=device, augment=True)
-    validator = Mixer(bank, recipe, split=VALIDATION, curves=curves, device=device, augment=False)
+    clip_s = recipe.mix.clip_s
+    planner = Planner(bank, recipe, split=TRAIN, clip_s=clip_s, stretch=recipe.mix.stretch)
+    mixer = Mixer(planner, curves=curves, device=device)
+    validator = Mixer(Planner(bank, recipe, split=VALIDATION, clip_s=clip_s), curves=None, device=device)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe).to(device)
     heads = TeacherHeads(
         network.embedding_size, bank.teacher.probabilities.shape[1], bank.teacher.embeddings.shape[1]
     ).to(device)
     average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(options.average_decay), use_buffers=True
+        network, multi_avg_fn=moving_average(options.average_decay), use_buffers=True
     )
+    averaged = cast(CompactNet, average.module)
     optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
     state = {"network": network, "heads": heads, "average": average, "optimiser": optimiser}
     step = _resume(output / "state.pt", state, recipe)
@@ -136,7 +169,7 @@ def train(
         validate_now = step % options.validate_every == 0 or step == options.steps
         if step % 50 == 0 or validate_now:
             speed = counted * options.batch_size / (time.monotonic() - started)
-            metrics = validate(average.module, validator) if validate_now else {}
+            metrics = validate(averaged, validator) if validate_now else {}
             means = {name: value / counted for name, value in sums.items()}
             progress = Progress(step=step, steps=options.steps, losses=means, metrics=metrics, clips_per_s=speed)
             _log(output / "log.jsonl", progress)
@@ -144,8 +177,7 @@ def train(
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
             _save(output / "state.pt", state, recipe, step)
-    trained: CompactNet = average.module
-    return trained.eval()
+    return averaged.eval()
 
 
 def _step(
@@ -185,7 +217,7 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
 
     Returns:
         ``esc50`` and ``urbansound8k`` (best event of the clip among all events), ``scenes`` (mean of
-        the recalls of the scenes that occur), in [0, 1].
+        the recalls of the scenes that occur), in [0, 1]; none of what no validation recording stands for.
     """
     network.eval()
     recordings = validator.bank.recordings
@@ -194,7 +226,7 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     hits: dict[str, list[float]] = {}
     for start in range(0, len(chosen), 64):
         indices = chosen[start : start + 64]
-        plans = [Plan(parts=(validator.place(rng, index, 0.0),), kind="clip") for index in indices]
+        plans = [Plan(parts=(validator.planner.place(rng, index, 0.0),), kind="clip") for index in indices]
         batch = validator.render(plans, rng)
         scene_logits, event_logits = network(batch.log_mel)
         scenes = scene_logits.mean(dim=1).argmax(dim=1).tolist()
@@ -206,7 +238,9 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
             if item.scene is not None:
                 hits.setdefault(f"scene {item.scene}", []).append(float(scene == validator.scene_index[item.scene]))
     metrics = {name: float(np.mean(values)) for name, values in hits.items() if not name.startswith("scene ")}
-    metrics["scenes"] = float(np.mean([np.mean(values) for name, values in hits.items() if name.startswith("scene ")]))
+    recalls = [np.mean(values) for name, values in hits.items() if name.startswith("scene ")]
+    if recalls:
+        metrics["scenes"] = float(np.mean(recalls))
     return metrics
 
 

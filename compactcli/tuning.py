@@ -1,15 +1,24 @@
-"""Validation recordings become a calibration: 0.5 as the operating point of every class."""
+"""A trained network becomes a model: calibrated on validation recordings and written as a folder."""
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from compactcli.calibration import fit_event_biases, fit_event_scale, fit_scene_scale
-from compactcli.config import CalibrationConfig
-from compactcli.engine import Engine
-from compactcli.evaluation import HeldOut, hear
+from compactcli.checkpoint import save_model
+from compactcli.config import CalibrationConfig, ModelConfig
+from compactcli.engine import Engine, load_engine
+from compactcli.evaluation import hear
 from compactcli.events import events_to_roll
+from compactcli.heldout import HeldOut
+from compactcli.model import CompactNet
+from compactcli.recipe import Recipe
+
+Kind = TypeVar("Kind", bound=np.generic)
 
 N_SOUNDSCAPES = 400
 # one second, the resolution of the segment-based metric that the operating point is chosen for
@@ -42,13 +51,10 @@ def fit_calibration(
     all_logits, all_truth, all_known = (np.concatenate(items) for items in (logits, truth, known))
     scale, shift = fit_event_scale(all_logits, all_truth, all_known)
 
-    def pooled(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        n_segments = len(array) // POOLED_FRAMES
-        whole: np.ndarray = array[: n_segments * POOLED_FRAMES].reshape(n_segments, POOLED_FRAMES, -1)  # type: ignore[type-arg]
-        return whole.max(axis=1)
-
     shifted = (scale * all_logits + shift).astype(np.float32)
-    biases = fit_event_biases(pooled(shifted), pooled(all_truth), pooled(all_known), prior_weight=PRIOR_WEIGHT)
+    biases = fit_event_biases(
+        _per_segment(shifted), _per_segment(all_truth), _per_segment(all_known), prior_weight=PRIOR_WEIGHT
+    )
     scene_logits, scene_truth = [], []
     for scene, waveform in held_out.scene_clips():
         scene_logits.append(hear(engine, waveform).scenes)
@@ -60,3 +66,42 @@ def fit_calibration(
         event_scale=round(scale, 4),
         event_bias=tuple(round(float(bias + shift), 4) for bias in biases),
     )
+
+
+def release(
+    network: CompactNet, recipe: Recipe, held_out: HeldOut, output: Path, *, report: Callable[[], None] = lambda: None
+) -> ModelConfig:
+    """Write a trained network as a calibrated model folder.
+
+    Args:
+        network: With its final weights.
+        recipe: What it was trained by.
+        held_out: Validation recordings.
+        output: Model folder.
+        report: Called after every clip that is listened to.
+    """
+    config = ModelConfig(
+        name=recipe.name,
+        version=recipe.version,
+        scenes=tuple(recipe.scenes),
+        events=recipe.events.classes,
+        features=recipe.features,
+        network=recipe.network,
+        detection=recipe.detection,
+        training={
+            "steps": recipe.optimisation.steps,
+            "clips": recipe.optimisation.steps * recipe.optimisation.batch_size,
+            "seed": recipe.seed,
+        },
+    )
+    save_model(output, config, network)
+    # calibrated on the CPU, where most people will run it
+    calibration = fit_calibration(load_engine(output, device="cpu"), held_out, report=report)
+    return save_model(output, dataclasses.replace(config, calibration=calibration), network)
+
+
+def _per_segment(frames: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
+    n_segments = len(frames) // POOLED_FRAMES
+    whole: npt.NDArray[Any] = frames[: n_segments * POOLED_FRAMES].reshape(n_segments, POOLED_FRAMES, -1)
+    highest: npt.NDArray[Kind] = whole.max(axis=1)
+    return highest

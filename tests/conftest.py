@@ -101,3 +101,57 @@ def on_terminal(monkeypatch):
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
 
     return pretend
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory) -> Path:
+    """A corpus of a few seconds with the layout of the real one; tests do not write into it."""
+    from tiny_corpus import make_corpus
+
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory) -> Path:
+    """Log-mels of the tiny corpus, made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe():
+    """A recipe for the tiny corpus with a network that trains in no time."""
+    import tomllib
+
+    from tiny_corpus import RECIPE
+
+    from compactcli.config import from_json
+    from compactcli.recipe import Recipe
+
+    return from_json(Recipe, tomllib.loads(RECIPE), where="tiny", partial=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_bank(tiny_corpus, tiny_recipe, tiny_cache):
+    """Log-mels of all recordings of the tiny corpus that are not dropped."""
+    from compactcli.training import load_training_data
+
+    return load_training_data(tiny_corpus, tiny_recipe, cache=tiny_cache)[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_corpus, tiny_cache, tmp_path_factory) -> Path:
+    """The folder that ``compact train`` writes for the tiny recipe, calibrated on few soundscapes."""
+    from tiny_corpus import RECIPE
+
+    from compactcli.cli.app import main
+
+    folder = tmp_path_factory.mktemp("model")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("compactcli.tuning.N_SOUNDSCAPES", 6)
+        patch.setattr("compactcli.heldout.SIMULATED_PER_SCENE", 3)
+        words = ["train", recipe, "--corpus", tiny_corpus, "--cache", tiny_cache, "--device", "cpu", "--quiet"]
+        code = main([str(word) for word in [*words, "--output", folder / "model"]])
+    assert code == 0
+    return folder / "model"

@@ -110,7 +110,8 @@ def test_missing_settings_are_named_unless_a_part_is_enough():
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"hop_length": 0}, "hop_length is 0 and n_fft 1024"),
         ({"hop_length": 2048}, "hop_length is 2048 and n_fft 1024"),
-        ({"hop_length": 321}, "hop_length is 321 and n_fft 1024.*both even or both odd"),
+        ({"hop_length": 321}, "hop_length is 321 and n_fft 1024.*both even"),
+        ({"hop_length": 171, "n_fft": 511}, "hop_length is 171 and n_fft 511.*both even"),
         ({"n_mels": 0}, "n_mels is 0"),
         ({"f_min": -1.0}, "mel bands from -1.0 to 7600.0 Hz"),
         ({"f_min": 7600.0}, "mel bands from 7600.0 to 7600.0 Hz"),
@@ -144,6 +145,11 @@ def test_networks_are_checked():
         NetworkConfig(stages=())
     with pytest.raises(ConfigError, match="group_size is 0"):
         NetworkConfig(group_size=0)
+    with pytest.raises(ConfigError, match="a stage has 0 channels"):
+        NetworkConfig(stem_channels=0)
+    for kernel in ((4, 5), (5, 0), (5, -1)):
+        with pytest.raises(ConfigError, match=rf"a stage has kernel \({kernel[0]}, {kernel[1]}\), expected two odd"):
+            NetworkConfig(stem_kernel_size=kernel)
 
 
 @pytest.mark.parametrize(

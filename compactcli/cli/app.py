@@ -12,7 +12,9 @@ import typer
 from compactcli import __version__
 from compactcli.cli.classify import classify
 from compactcli.cli.detect import detect
+from compactcli.cli.evaluate import evaluate
 from compactcli.cli.models import models
+from compactcli.cli.train import train
 from compactcli.errors import CompactError
 
 EXIT_BUG = 70
@@ -26,6 +28,8 @@ app = typer.Typer(
 
 app.command()(classify)
 app.command()(detect)
+app.command()(train)
+app.command()(evaluate)
 app.add_typer(models, name="models")
 
 

@@ -70,6 +70,14 @@ Recursive = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, warnings or summary on standard error.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error; show where a bug struck.")]
+Corpus = Annotated[
+    Path,
+    typer.Option("--corpus", metavar="FOLDER", help="Labelled recordings, one folder per source.", show_default=False),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="FOLDER", help="Where log-mels are kept.", show_default="~/.cache/compact"),
+]
 Threshold = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,0 +1,67 @@
+"""``compact train``: a corpus and a recipe become a model folder."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compactcli.cli import options
+
+if TYPE_CHECKING:
+    from compactcli.training import Progress
+
+
+def train(
+    recipe_path: Annotated[Path, typer.Argument(help="A recipe in TOML.", metavar="RECIPE", show_default=False)],
+    corpus: options.Corpus,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Model folder to write; a stopped run goes on there."),
+    ],
+    cache: options.Cache = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a model by a recipe, calibrate it and write it as a folder for --model.
+
+    Example: compact train models/compactnet/recipe.toml --corpus corpus --output my-model
+    """
+    from compactcli.checkpoint import read_config
+    from compactcli.cli.console import say
+    from compactcli.cli.steps import StepProgress, cache_folder
+    from compactcli.datasets import VALIDATION
+    from compactcli.engine.torch import choose_device
+    from compactcli.heldout import HeldOut
+    from compactcli.recipe import read_recipe
+    from compactcli.training import train as train_network
+    from compactcli.tuning import release
+
+    recipe = read_recipe(recipe_path)
+    chosen = choose_device(device)
+    with StepProgress(active=not quiet) as progress:
+
+        def report(state: "Progress") -> None:
+            progress.show("training", state.step, state.steps, f"loss {sum(state.losses.values()):.2f}")
+            if state.metrics and not quiet:
+                figures = ", ".join(f"{name} {100 * value:.1f} %" for name, value in sorted(state.metrics.items()))
+                progress.say(
+                    f"step {state.step} of {state.steps}, {state.clips_per_s:.0f} clips/s; validation: {figures}"
+                )
+
+        network = train_network(
+            recipe,
+            corpus,
+            output,
+            cache=cache_folder(cache),
+            device=chosen,
+            report=report,
+            loading=lambda done, total: progress.show("log-mels", done, total),
+        )
+        held_out = HeldOut(corpus, recipe, split=VALIDATION, cache=cache_folder(cache))
+        release(network, recipe, held_out, output, report=progress.counter("calibration"))
+    if recipe_path.resolve() != (output / "recipe.toml").resolve():
+        shutil.copyfile(recipe_path, output / "recipe.toml")
+    if not quiet:
+        config = read_config(output)
+        say(f"wrote {output}: {len(config.scenes)} scenes, {len(config.events)} events")

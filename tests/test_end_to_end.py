@@ -1,0 +1,193 @@
+"""The shipped model on the sample recordings, none of which trained it: what sample_audio/SOURCES.md says is heard."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import compactcli
+from compactcli.checkpoint import DEFAULT_MODEL, find_model, list_models, load_network, read_config, verify
+from compactcli.complexity import layer_costs
+from compactcli.inference import override_detection
+
+SAMPLES = Path(__file__).parents[1] / "sample_audio"
+RATE = 16000
+
+# recording: its scene (None: a mixture or a single sound without one), events that are in it and have to be found,
+# events that may be reported besides. Shorter than what is truly there: these are the model's sure findings.
+HEARD = {
+    "stream.wav": ("stream", set(), {"rain", "pouring_water", "water_drops", "sea_waves", "toilet_flush", "wind"}),
+    "rain.flac": ("rain", {"rain"}, {"pouring_water", "sea_waves", "wind", "crackling_fire"}),
+    "guitar.wav": ("music", {"music"}, {"church_bells"}),
+    "speech.wav": ("speech", {"speech"}, set()),
+    "airplane.flac": ("aircraft", {"airplane"}, {"engine", "wind", "thunderstorm", "train"}),
+    "engine.flac": (None, {"engine"}, {"train", "helicopter", "air_conditioner", "jackhammer", "chainsaw"}),
+    "clapping.flac": (None, {"clapping"}, {"rain", "speech", "fireworks"}),
+    "birds.wav": (None, {"chirping_birds"}, {"crow", "insects", "rooster", "hen"}),
+}
+# classes of events.tsv that have to be found where it says
+FOUND = {"crow", "speech", "sheep", "jackhammer", "chirping_birds"}
+# an event counts as found where the same class is active for this part of it
+OVERLAP = 0.5
+
+
+@pytest.fixture(scope="module")
+def model():
+    return compactcli.load_model(DEFAULT_MODEL, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def detection(model):
+    """The model's own settings with the threshold of the operating point."""
+    return override_detection(model.config.detection, threshold=0.5)
+
+
+def read_reference():
+    with (SAMPLES / "events.tsv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def overlap_s(event, row):
+    return max(0.0, min(event.offset, float(row["offset"])) - max(event.onset, float(row["onset"])))
+
+
+def shown(record):
+    """The record as a message of a failing test."""
+    return json.dumps(record.to_dict())
+
+
+# ---------------------------------------------------------------- what is heard
+
+
+def test_every_sample_recording_has_its_expectations():
+    assert {path.name for path in SAMPLES.iterdir()} == {*HEARD, "events.wav", "events.tsv", "SOURCES.md"}
+
+
+@pytest.mark.parametrize("name", [name for name, (scene, _, _) in HEARD.items() if scene])
+def test_the_scene_is_the_right_one(name, model):
+    record = compactcli.classify(SAMPLES / name, model=model)
+    assert record.scenes[0][0] == HEARD[name][0], shown(record)
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_the_events_are_the_right_ones(name, model, detection):
+    record = compactcli.detect(SAMPLES / name, model=model, detection=detection)
+    _, expected, tolerated = HEARD[name]
+    labels = {event.label for event in record.events}
+    assert expected <= labels, shown(record)
+    assert labels <= expected | tolerated, shown(record)
+    # a sound that fills its recording is not found by a short burst
+    for label in expected:
+        assert sum(event.duration_s for event in record.events if event.label == label) >= 0.3 * record.duration
+
+
+@pytest.mark.parametrize("row", read_reference(), ids=lambda row: row["event_label"])
+def test_events_are_found_when_they_happen(row, model, detection):
+    if row["event_label"] not in FOUND:
+        pytest.skip("beyond the shipped model")
+    record = compactcli.detect(SAMPLES / row["filename"], model=model, detection=detection)
+    same = [event for event in record.events if event.label == row["event_label"]]
+    duration_s = float(row["offset"]) - float(row["onset"])
+    assert sum(overlap_s(event, row) for event in same) >= OVERLAP * duration_s, shown(record)
+    # and hardly anywhere else: in the mixture every class sounds once
+    assert sum(event.duration_s - overlap_s(event, row) for event in same) <= 0.5, shown(record)
+
+
+def test_events_lie_in_the_recording(model, detection):
+    record = compactcli.detect(SAMPLES / "events.wav", model=model, detection=detection)
+    assert record.duration == 10.0
+    assert [event.onset for event in record.events] == sorted(event.onset for event in record.events)
+    for event in record.events:
+        assert 0 <= event.onset < event.offset <= record.duration
+        assert 0.5 <= event.score <= 1
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-4], ids=["digital silence", "noise at -80 dBFS"])
+def test_nothing_happens_in_silence(level, model, detection):
+    waveform = (level * np.random.default_rng(31).standard_normal(10 * RATE)).astype(np.float32)
+    record = compactcli.detect(waveform, sample_rate=RATE, model=model, detection=detection)
+    assert record.status == "ok"
+    assert record.events == (), shown(record)
+
+
+# ---------------------------------------------------------------- ways in
+
+
+@pytest.mark.parametrize("name", ["speech.wav", "events.wav", "rain.flac"])
+def test_a_file_and_its_samples_give_the_same(name, model):
+    samples, sample_rate = soundfile.read(SAMPLES / name, dtype="float32")
+    of_file = compactcli.detect(SAMPLES / name, model=model)
+    of_samples = compactcli.detect(samples, sample_rate=sample_rate, model=model)
+    assert (of_samples.duration, of_samples.sample_rate) == (of_file.duration, of_file.sample_rate)
+    assert [(event.label, event.onset, event.offset) for event in of_samples.events] == [
+        (event.label, event.onset, event.offset) for event in of_file.events
+    ]
+    scores = [[event.score for event in record.events] for record in (of_samples, of_file)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)
+    assert [label for label, _ in of_samples.scenes] == [label for label, _ in of_file.scenes]
+    np.testing.assert_allclose([s for _, s in of_samples.scenes], [s for _, s in of_file.scenes], atol=1e-3)
+
+
+def test_the_shell_writes_what_python_gives(model):
+    names = ["events.wav", "guitar.wav"]
+    paths = [str(SAMPLES / name) for name in names]
+    result = subprocess.run(
+        [sys.executable, "-m", "compactcli", "detect", "--quiet", "--format", "jsonl", "--threshold", "0.5", *paths],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    written = [json.loads(line) for line in result.stdout.splitlines()]
+    detection = override_detection(model.config.detection, threshold=0.5)
+    for record, path in zip(written, paths, strict=True):
+        expected = compactcli.detect(path, model=model, detection=detection).to_dict()
+        # another process may use other threads, and so other last digits
+        assert [dict(event, score=None) for event in record.pop("events")] == [
+            dict(event, score=None) for event in expected["events"]
+        ]
+        scenes = [(scene["label"], pytest.approx(scene["score"], abs=1e-3)) for scene in expected.pop("scenes")]
+        assert [(scene["label"], scene["score"]) for scene in record.pop("scenes")] == scenes
+        assert record == {key: value for key, value in expected.items() if key != "events"}
+
+
+# ---------------------------------------------------------------- the folder
+
+
+@pytest.mark.parametrize("folder", list_models(), ids=lambda folder: folder.name)
+def test_shipped_models_are_whole_and_small(folder):
+    config = read_config(folder)
+    verify(folder, config)
+    assert config.name == folder.name
+    assert sorted(config.sha256) == ["model.safetensors"]
+    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "model.safetensors", "recipe.toml"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2_000_000
+
+
+def test_the_model_answers_what_the_readme_promises():
+    config = read_config(find_model(DEFAULT_MODEL))
+    assert (len(config.scenes), len(config.events)) == (19, 57)
+    assert config.clock.frame_s == 0.04
+    assert config.detection.threshold == 0.5
+    assert not config.detection.class_thresholds
+
+
+def test_the_card_states_the_complexity_that_is_counted():
+    folder = find_model(DEFAULT_MODEL)
+    config, network = load_network(folder)
+    costs = layer_costs(network, config.features)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (parameters|multiply-accumulates per second of audio) \| ([\d,]+) \|$", card, re.MULTILINE)
+    stated = {name: int(value.replace(",", "")) for name, value in rows}
+    assert stated == {
+        "parameters": sum(cost.parameters for cost in costs),
+        "multiply-accumulates per second of audio": sum(cost.macs_per_s for cost in costs),
+    }
+    for cost in costs:
+        assert f"| {cost.name} | {cost.kind} | {cost.parameters:,} | {cost.macs_per_s:,} |" in card

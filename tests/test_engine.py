@@ -1,0 +1,205 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import CONFIG, make_network
+
+from compactcli.checkpoint import DEFAULT_MODEL, find_model, save_model
+from compactcli.engine import LogitChunk, load_engine
+from compactcli.engine.base import CHUNK_S, stream_logits
+from compactcli.engine.torch import choose_device
+from compactcli.errors import DeviceError, ModelError
+from compactcli.features import LogMel
+
+FRAME = CONFIG.clock.frame_length  # samples of an output frame
+NETWORK = make_network()
+LOG_MEL = LogMel(CONFIG.features)
+NOISE = (0.1 * np.random.default_rng(29).standard_normal(40000)).astype(np.float32)
+NOISE[9000:15000] *= 1e-4  # a quiet stretch, near the floor
+
+
+def whole(waveform):
+    """Logits of a recording in one piece, filled up with zeros to whole output frames."""
+    padded = np.pad(waveform, (0, -len(waveform) % FRAME))
+    with torch.no_grad():
+        scenes, events = NETWORK(LOG_MEL(torch.from_numpy(padded)[None]))
+    return scenes[0].numpy(), events[0].numpy()
+
+
+def run_piece(waveform):
+    with torch.no_grad():
+        scenes, events = NETWORK(LOG_MEL.of_padded(torch.from_numpy(waveform)[None]))
+    return LogitChunk(scenes=scenes[0].numpy(), events=events[0].numpy())
+
+
+def stream(blocks, *, chunk_s, context_frames=NETWORK.context_frames):
+    return list(stream_logits(blocks, run_piece, config=CONFIG, context_frames=context_frames, chunk_s=chunk_s))
+
+
+def split(waveform, block_length):
+    return [waveform[start : start + block_length] for start in range(0, len(waveform), block_length)]
+
+
+def assert_same(chunks, waveform):
+    scenes, events = whole(waveform)
+    assert len(scenes) == CONFIG.clock.n_frames(len(waveform))
+    np.testing.assert_allclose(np.concatenate([chunk.scenes for chunk in chunks]), scenes, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(np.concatenate([chunk.events for chunk in chunks]), events, rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, CONFIG, NETWORK)
+    return folder
+
+
+# ---------------------------------------------------------------- pieces and the whole
+
+
+@pytest.mark.parametrize("chunk_s", [0.04, 0.2, 1.0, CHUNK_S])
+@pytest.mark.parametrize(
+    "n_samples", [1, 319, 320, 321, 639, 640, 641, 1280, 3200, 3201, 16000, 16001, 5 * FRAME + 320, 31999]
+)
+def test_chunks_of_any_length_are_the_whole(chunk_s, n_samples):
+    waveform = NOISE[:n_samples]
+    assert_same(stream([waveform], chunk_s=chunk_s), waveform)
+
+
+@pytest.mark.parametrize("block_length", [1, 7, 640, 4801, 40000])
+def test_blocks_of_any_length_are_the_whole(block_length):
+    waveform = NOISE[: min(20000, 700 * block_length)]
+    assert_same(stream(split(waveform, block_length), chunk_s=0.2), waveform)
+
+
+@settings(max_examples=30)
+@given(
+    n_samples=st.integers(1, len(NOISE)),
+    cuts=st.lists(st.integers(0, len(NOISE)), max_size=12),
+    chunk_s=st.floats(0.1, 2.0),
+)
+def test_any_split_is_the_whole(n_samples, cuts, chunk_s):
+    waveform = NOISE[:n_samples]
+    # empty blocks are among them
+    assert_same(stream(np.split(waveform, sorted(min(cut, n_samples) for cut in cuts)), chunk_s=chunk_s), waveform)
+
+
+def test_chunks_have_the_length_asked_for():
+    assert [len(chunk.events) for chunk in stream([NOISE[: 23 * FRAME + 1]], chunk_s=0.4)] == [10, 10, 4]
+    assert [len(chunk.scenes) for chunk in stream([NOISE[: 20 * FRAME]], chunk_s=0.4)] == [10, 10]
+
+
+def test_a_chunk_is_given_out_as_soon_as_its_context_is_there():
+    asked = []
+
+    def blocks():
+        for block in split(NOISE, 1000):
+            asked.append(len(block))
+            yield block
+
+    next(stream_logits(blocks(), run_piece, config=CONFIG, context_frames=NETWORK.context_frames, chunk_s=0.4))
+    needed = 10 * FRAME + NETWORK.context_frames * CONFIG.features.hop_length
+    assert needed <= sum(asked) < needed + CONFIG.features.n_fft + 1000
+
+
+def test_less_context_would_be_noticed():
+    chunks = stream([NOISE], chunk_s=0.4, context_frames=NETWORK.context_frames - 2)
+    difference = np.concatenate([chunk.events for chunk in chunks]) - whole(NOISE)[1]
+    assert np.abs(difference).max() > 1e-4
+
+
+@pytest.mark.parametrize("blocks", [[], [np.zeros(0, np.float32)]])
+def test_nothing_gives_nothing(blocks):
+    assert stream(blocks, chunk_s=1.0) == []
+
+
+def test_blocks_are_left_as_they_were():
+    block = NOISE[:5000].copy()
+    block.flags.writeable = False
+    stream([block, block], chunk_s=0.2)
+    np.testing.assert_array_equal(block, NOISE[:5000])
+
+
+# ---------------------------------------------------------------- engine
+
+
+@pytest.mark.parametrize("duration_s", [0.01, 2.0, CHUNK_S, 2 * CHUNK_S + 1.3])
+def test_the_engine_gives_the_whole(folder, duration_s, noise):
+    engine = load_engine(folder, device="cpu")
+    waveform = noise(duration_s)
+    assert_same(list(engine.stream(split(waveform, 16000))), waveform)
+    assert engine.config == load_engine(folder, device="cpu").config
+    assert engine.config.name == "tiny"
+    assert engine.device == "cpu"
+
+
+def test_an_engine_can_be_used_again(folder):
+    engine = load_engine(folder, device="cpu")
+    for waveform in (NOISE[:9000], NOISE[9000:], NOISE[:9000]):
+        assert_same(list(engine.stream([waveform])), waveform)
+
+
+def test_folders_that_are_no_models_are_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"model settings '.*config.json' cannot be read"):
+        load_engine(tmp_path, device="cpu")
+
+
+# ---------------------------------------------------------------- devices
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Pretend that there are so many CUDA devices."""
+
+    def pretend(count):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+    return pretend
+
+
+def test_the_device_asked_for_is_taken(devices):
+    devices(2)
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto") == torch.device("cuda", 0)
+    assert choose_device("cuda") == torch.device("cuda", 0)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu(devices):
+    devices(0)
+    assert choose_device("auto") == torch.device("cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("name", ["tpu", "", "CPU", "cpu:0", "auto:1", "cuda:", "cuda:x", "cuda:-1", "cuda:0:1", "0"])
+def test_unknown_devices_are_refused(devices, count, name):
+    devices(count)
+    with pytest.raises(DeviceError, match=f"device '{name}' is unknown, expected auto, cpu, cuda or cuda:N"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize(("count", "name"), [(0, "cuda"), (0, "cuda:0"), (2, "cuda:2"), (2, "cuda:99")])
+def test_missing_devices_are_refused(devices, count, name):
+    devices(count)
+    with pytest.raises(DeviceError, match=f"device '{name}' was asked for, {count} CUDA devices were found") as caught:
+        choose_device(name)
+    assert caught.value.hint.startswith("use --device cpu")
+
+
+def test_a_missing_device_is_refused_before_the_model_is_read(tmp_path):
+    with pytest.raises(DeviceError, match="device 'cuda:99' was asked for"):
+        load_engine(tmp_path / "no model", device="cuda:99")
+
+
+@pytest.mark.gpu
+def test_cuda_and_cpu_give_the_same_logits(noise):
+    on_cpu, on_cuda = (load_engine(find_model(DEFAULT_MODEL), device=device) for device in ("cpu", "cuda"))
+    assert on_cuda.device == "cuda:0"
+    waveform = noise(3.1)
+    [ours], [theirs] = list(on_cuda.stream([waveform])), list(on_cpu.stream([waveform]))
+    # convolutions on CUDA may round their inputs to TF32, 10 bits
+    np.testing.assert_allclose(ours.scenes, theirs.scenes, rtol=0, atol=0.1)
+    np.testing.assert_allclose(ours.events, theirs.events, rtol=0, atol=0.1)

@@ -1,0 +1,189 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
+from compactcli.datasets import TEST, VALIDATION
+from compactcli.engine.base import LogitChunk
+from compactcli.errors import ManifestError
+from compactcli.evaluation import confusion_pairs, evaluate, hear, tag_scores
+from compactcli.events import events_to_roll
+from compactcli.heldout import HeldOut
+from compactcli.metrics.clip import clip_metrics
+
+N_SOUNDSCAPES = 5
+EXACT = DetectionConfig(median_s=0.0, max_gap_s=0.0, min_duration_s=0.0)
+
+
+@pytest.fixture(scope="module")
+def held_out(tiny_corpus, tiny_recipe, tiny_cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("compactcli.heldout.SIMULATED_PER_SCENE", 3)
+        yield HeldOut(tiny_corpus, tiny_recipe, split=TEST, cache=tiny_cache)
+
+
+class Oracle:
+    """Knows the held-out recordings by heart; anything else it takes for the first scene without events."""
+
+    device = "cpu"
+
+    def __init__(self, held_out, *, wrong=()):
+        recipe = held_out.recipe
+        self.config = ModelConfig(
+            name="oracle",
+            version="1",
+            scenes=tuple(recipe.scenes),
+            events=recipe.events.classes,
+            features=recipe.features,
+            detection=EXACT,
+        )
+        self.scenes, self.events = {}, {}
+        for scene, waveform in held_out.scene_clips():
+            self.scenes[waveform.tobytes()] = self.config.scenes.index(scene)
+        for item in held_out.recordings:
+            if item.event is not None and item.file not in wrong:
+                waveform = held_out.waveform(item)
+                roll = np.zeros((self.n_frames(waveform), len(self.config.events)), np.bool_)
+                roll[0, self.config.events.index(item.event)] = True
+                self.events[waveform.tobytes()] = roll
+        for soundscape in held_out.soundscapes(N_SOUNDSCAPES):
+            edges = self.config.clock.edges_s(len(soundscape.waveform))
+            roll = events_to_roll(soundscape.events, edges_s=edges, classes=self.config.events)
+            self.events[soundscape.waveform.tobytes()] = roll
+
+    def n_frames(self, waveform):
+        return self.config.clock.n_frames(len(waveform))
+
+    def stream(self, blocks):
+        [waveform] = blocks
+        n_frames = self.n_frames(waveform)
+        scenes = np.zeros((n_frames, len(self.config.scenes)), np.float32)
+        scenes[:, self.scenes.get(waveform.tobytes(), 0)] = 8.0
+        silent = np.zeros((n_frames, len(self.config.events)), np.bool_)
+        events = np.where(self.events.get(waveform.tobytes(), silent), 8.0, -8.0).astype(np.float32)
+        for first in range(0, n_frames, 40):
+            rows = slice(first, first + 40)
+            yield LogitChunk(scenes=scenes[rows], events=events[rows])
+
+
+def test_only_one_side_is_held_out(held_out, tiny_corpus, tiny_recipe, tiny_cache):
+    assert {item.split for item in held_out.recordings} == {TEST}
+    assert held_out.bank.recordings == tuple(held_out.recordings)
+    other = HeldOut(tiny_corpus, tiny_recipe, split=VALIDATION, cache=tiny_cache)
+    assert not {item.source for item in held_out.recordings} & {item.source for item in other.recordings}
+
+
+def test_a_side_without_recordings_is_refused(tiny_corpus, tiny_recipe, tiny_cache):
+    split = dataclasses.replace(tiny_recipe.split, validation_share=0.0)
+    with pytest.raises(ManifestError, match=r"corpus '.*' has no validation recordings under recipe 'tiny'"):
+        HeldOut(tiny_corpus, dataclasses.replace(tiny_recipe, split=split), split=VALIDATION, cache=tiny_cache)
+
+
+def test_the_soundscapes_are_the_same_at_every_call(held_out, tiny_corpus, tiny_recipe, tiny_cache):
+    fresh = HeldOut(tiny_corpus, tiny_recipe, split=TEST, cache=tiny_cache)
+    calls = [list(held_out.soundscapes(4)), list(held_out.soundscapes(4)), list(fresh.soundscapes(6))[:4]]
+    for others in calls[1:]:
+        for one, other in zip(calls[0], others, strict=True):
+            np.testing.assert_array_equal(one.waveform, other.waveform)
+            assert one.events == other.events
+    assert len({soundscape.waveform.tobytes() for soundscape in calls[0]}) == 4
+    assert all(len(soundscape.waveform) == 160000 for soundscape in calls[0])
+
+
+def test_scene_clips_are_recordings_and_simulated_scenes(held_out):
+    clips = [(scene, len(waveform) / 16000) for scene, waveform in held_out.scene_clips()]
+    # 2 s of siren, 21 s of street as two clips of 10 s, then three simulated streets
+    assert clips[:-3] == [("rain", 2.0), ("street", 2.0), ("street", 10.0), ("street", 10.0), ("talk", 2.0)]
+    assert clips[-3:] == [("street", 10.0)] * 3
+    first, second = (list(held_out.scene_clips()) for _ in range(2))
+    for (_, one), (_, other) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_long_recordings_are_cut_without_overlap(held_out):
+    pieces = [waveform for scene, waveform in held_out.scene_clips() if scene == "street"][1:3]
+    whole = held_out.waveform(next(item for item in held_out.recordings if item.label == "street"))
+    np.testing.assert_array_equal(np.concatenate(pieces), whole[:320000])
+
+
+def test_what_a_model_hears_is_joined_from_its_chunks(held_out):
+    waveform = held_out.waveform(next(item for item in held_out.recordings if item.event == "dog"))
+    heard = hear(Oracle(held_out), waveform)
+    assert heard.events.shape == (50, 5)
+    assert heard.events[0].tolist() == [8, -8, -8, -8, -8]
+    assert heard.scenes == pytest.approx([8, 0, 0])
+
+
+def test_tag_scores_are_the_mean_odds():
+    logits = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    assert tag_scores(logits, CalibrationConfig()) == pytest.approx(np.log(np.exp(logits.astype(float)).mean(axis=0)))
+    calibration = CalibrationConfig(event_scale=2.0, event_bias=(0.0, 1.0, -1.0))
+    odds = np.exp(2.0 * logits.astype(float) + [0.0, 1.0, -1.0])
+    assert tag_scores(logits, calibration) == pytest.approx(np.log(odds.mean(axis=0)))
+    assert tag_scores(np.full((5, 1), 5000, np.float32), CalibrationConfig()) == pytest.approx([5000])
+
+
+def test_who_knows_everything_gets_everything_right(held_out):
+    calls = []
+    figures = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES, report=lambda: calls.append(1))
+    assert figures.scenes.accuracy == figures.scenes.macro_accuracy == 1
+    assert figures.scenes.n_clips == 8
+    assert figures.esc50.accuracy == figures.urbansound8k.accuracy == 1
+    assert (figures.esc50_classes, figures.esc50.n_clips) == (("dog", "rain", "siren"), 3)
+    assert (figures.urbansound8k_classes, figures.urbansound8k.n_clips) == (("dog", "siren"), 2)
+    assert figures.segment.macro.f1 == figures.segment.micro.f1 == 1
+    assert figures.event.macro.f1 == figures.event.micro.f1 == 1
+    assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 8
+    assert figures.scene_confusions(5) == []
+
+
+def test_mistakes_are_counted(held_out):
+    oracle = Oracle(held_out, wrong=[item.file for item in held_out.recordings if item.label == "siren"])
+    oracle.scenes.clear()  # every scene is taken for rain
+    figures = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
+    assert figures.scenes.accuracy == pytest.approx(1 / 8)
+    assert figures.scenes.macro_accuracy == pytest.approx(1 / 3)
+    assert figures.scene_confusions(2) == [("street", "rain", 6), ("talk", "rain", 1)]
+    # all scores are equal where nothing is heard, and the first class is taken
+    assert figures.esc50.accuracy == pytest.approx(2 / 3)
+    assert figures.urbansound8k.accuracy == pytest.approx(1 / 2)
+
+
+def test_silence_misses_every_event(held_out):
+    oracle = Oracle(held_out)
+    oracle.events.clear()
+    figures = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
+    assert figures.segment.micro.f1 == figures.event.micro.f1 == 0
+
+
+def test_figures_are_json(held_out):
+    figures = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES)
+    plain = json.loads(json.dumps(figures.to_dict(), allow_nan=False))
+    assert set(plain) == {"scenes", "esc50", "urbansound8k", "soundscapes", "segment_based", "event_based"}
+    assert plain["scenes"]["recall"] == {"rain": 1.0, "street": 1.0, "talk": 1.0}
+    assert plain["soundscapes"] == N_SOUNDSCAPES
+    assert set(plain["segment_based"]["f1"]) == {"dog", "rain", "siren", "speech", "music"}
+
+
+def test_a_class_without_clips_has_no_recall(held_out):
+    figures = evaluate(Oracle(held_out), held_out, n_soundscapes=1)
+    figures = dataclasses.replace(figures, scenes=clip_metrics([0], [[1.0, 0.0, 0.0]]))
+    assert figures.to_dict()["scenes"]["recall"] == {"rain": 1.0, "street": None, "talk": None}
+
+
+def test_the_summary_says_what_was_measured_over_what(held_out):
+    summary = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES).summary()
+    assert ("scenes, macro accuracy", "100.0 %", "8 clips") in summary
+    assert ("ESC-50 test fold, top-1", "100.0 %", "3 clips") in summary
+    assert ("segment-based (1 s) macro F1", "1.000", "5 soundscapes of 10 s") in summary
+    assert len({what for what, _, _ in summary}) == len(summary) == 9
+
+
+def test_confusions_are_ordered_by_their_number():
+    truth = [0, 0, 0, 1, 1, 2]
+    called = [1, 1, 0, 2, 1, 2]
+    metrics = clip_metrics(truth, np.eye(3)[called])
+    assert confusion_pairs(metrics, ("a", "b", "c"), 10) == [("a", "b", 2), ("b", "c", 1)]
+    assert confusion_pairs(metrics, ("a", "b", "c"), 1) == [("a", "b", 2)]

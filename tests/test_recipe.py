@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+from tiny_corpus import RECIPE
+
+from compactcli.config import from_json, to_json
+from compactcli.errors import ConfigError
+from compactcli.recipe import OptimisationConfig, Recipe, SceneLayer, SplitConfig, read_recipe
+
+RELEASED = Path(__file__).parent.parent / "models/compactnet/recipe.toml"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_is_read_from_toml(tmp_path):
+    recipe = read_recipe(write(tmp_path, RECIPE))
+    assert (recipe.name, recipe.seed, list(recipe.scenes)) == ("tiny", 3, ["rain", "street", "talk"])
+    assert recipe.split.test_folds == {"esc50": ("5",), "urbansound8k": ("3",)}
+    assert recipe.scenes["street"].layers[1] == SceneLayer(
+        labels=("esc50/dog", "urbansound8k/dog_bark", "nowhere/nothing"),
+        level_db=(-6.0, 0.0),
+        copies=(1, 2),
+        probability=0.9,
+        whole=False,
+    )
+    assert recipe.events.classes == ("dog", "rain", "siren", "speech", "music")
+    assert [stage.channels for stage in recipe.network.stages] == [8]
+
+
+def test_what_is_not_said_keeps_its_default(tmp_path):
+    recipe = read_recipe(write(tmp_path, RECIPE))
+    assert recipe.mix.mixup_db == (-12.0, 6.0)
+    assert recipe.features.hop_length == 320
+    assert recipe.optimisation.weight_decay == OptimisationConfig().weight_decay
+
+
+def test_a_recipe_survives_json(tiny_recipe):
+    assert from_json(Recipe, to_json(tiny_recipe), where="json") == tiny_recipe
+
+
+def test_the_released_recipe_is_consistent():
+    recipe = read_recipe(RELEASED)
+    assert recipe.name == RELEASED.parent.name
+    assert len(set(recipe.events.classes)) == len(recipe.events.classes)
+    assert all(scene.recordings or scene.layers for scene in recipe.scenes.values())
+    folders = {"esc50", "urbansound8k", "ambience", "speech", "music", "effects"}
+    layered = {label for scene in recipe.scenes.values() for layer in scene.layers for label in layer.labels}
+    assert {label.partition("/")[0] for label in layered} <= folders
+    # the teacher is asked about every class that may be hidden
+    assert set(recipe.events.unsure) <= set(recipe.events.teacher)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", r"recipe '.*recipe.toml' cannot be read: Invalid value"),
+        ('name = "x"\nversion = "1"\n', r"recipe.toml lacks settings: .*'split', 'scenes', and 'events'"),
+        (RECIPE.replace("seed = 3", "sead = 3"), r"recipe.toml has unknown settings \['sead'\]"),
+        (RECIPE.replace("clip_s", "clip_length"), r"recipe.toml.mix has unknown settings \['clip_length'\]"),
+        (RECIPE.replace("steps = 6", 'steps = "six"'), r"recipe.toml.optimisation.steps is 'six', expected int"),
+    ],
+)
+def test_a_recipe_that_cannot_be_understood_is_refused(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(write(tmp_path, text))
+
+
+def test_a_recipe_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"recipe '.*none.toml' cannot be read: .*No such file") as caught:
+        read_recipe(tmp_path / "none.toml")
+    assert caught.value.hint == "give a TOML recipe"
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary.toml' cannot be read: 'utf-8' codec"):
+        read_recipe(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (SplitConfig, {"validation_share": 1.0}, r"validation_share is 1.0, expected a share from 0 up to 1"),
+        (SplitConfig, {"test_share": {"music": -0.1}}, r"music is -0.1, expected a share"),
+        (SceneLayer, {"labels": ()}, r"a scene layer has no labels"),
+        (SceneLayer, {"labels": ("a/b",), "probability": 0.0}, r"probability is 0.0, expected 0 to 1"),
+        (SceneLayer, {"labels": ("a/b",), "probability": 1.5}, r"probability is 1.5, expected 0 to 1"),
+        (SceneLayer, {"labels": ("a/b",), "copies": (3, 2)}, r"copies are \(3, 2\), expected fewest, most"),
+        (OptimisationConfig, {"precision": "fp16"}, r"precision is 'fp16', expected 'fp32' or 'bf16'"),
+        (OptimisationConfig, {"steps": 10, "warmup_steps": 10}, r"warmup_steps is 10 of 10 steps"),
+        (OptimisationConfig, {"warmup_steps": 0}, r"warmup_steps is 0 of 10000 steps"),
+        (OptimisationConfig, {"batch_size": 1}, r"batch_size is 1, expected at least 2"),
+    ],
+)
+def test_settings_out_of_range_are_refused(kind, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        kind(**settings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('dog_bark = "dog"', 'dog_bark = "hound"'),
+        ('continuous = ["rain"', 'continuous = ["hound", "rain"'),
+        ('unsure = ["speech"]', 'unsure = ["hound"]'),
+        ("[events.teacher]", '[events.teacher]\nhound = ["Dog"]'),
+        ("[events.teacher]", "[events.min_teacher]\nhound = 0.1\n[events.teacher]"),
+    ],
+)
+def test_event_classes_without_a_place_in_the_head_are_refused(tmp_path, old, new):
+    assert old in RECIPE
+    with pytest.raises(ConfigError, match=r"recipe 'tiny' uses event classes \['hound'\] that are not in events.class"):
+        read_recipe(write(tmp_path, RECIPE.replace(old, new)))
