@@ -24,6 +24,8 @@ N_SOUNDSCAPES = 400
 # one second, the resolution of the segment-based metric that the operating point is chosen for
 POOLED_FRAMES = 25
 PRIOR_WEIGHT = 0.02
+# of a network that has learned next to nothing the best scale may be 0 or less, which no calibration can be
+SMALLEST_SCALE = 0.01
 
 
 def fit_calibration(
@@ -50,6 +52,7 @@ def fit_calibration(
         report()
     all_logits, all_truth, all_known = (np.concatenate(items) for items in (logits, truth, known))
     scale, shift = fit_event_scale(all_logits, all_truth, all_known)
+    scale = max(scale, SMALLEST_SCALE)
 
     shifted = (scale * all_logits + shift).astype(np.float32)
     biases = fit_event_biases(

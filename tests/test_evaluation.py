@@ -68,6 +68,17 @@ class Oracle:
             yield LogitChunk(scenes=scenes[rows], events=events[rows])
 
 
+def closer_than_the_grid(soundscapes):
+    """Classes with two events in one soundscape that frames of 40 ms cannot tell apart."""
+    found = set()
+    for soundscape in soundscapes:
+        for one in soundscape.events:
+            for other in soundscape.events:
+                if one.label == other.label and 0 < other.onset - one.offset < 0.08:
+                    found.add(one.label)
+    return found
+
+
 def test_only_one_side_is_held_out(held_out, tiny_corpus, tiny_recipe, tiny_cache):
     assert {item.split for item in held_out.recordings} == {TEST}
     assert held_out.bank.recordings == tuple(held_out.recordings)
@@ -134,7 +145,9 @@ def test_who_knows_everything_gets_everything_right(held_out):
     assert (figures.esc50_classes, figures.esc50.n_clips) == (("dog", "rain", "siren"), 3)
     assert (figures.urbansound8k_classes, figures.urbansound8k.n_clips) == (("dog", "siren"), 2)
     assert figures.segment.macro.f1 == figures.segment.micro.f1 == 1
-    assert figures.event.macro.f1 == figures.event.micro.f1 == 1
+    missed = {label for label, counts in figures.event.per_class.items() if counts.occurs and counts.f1 < 1}
+    assert missed <= closer_than_the_grid(held_out.soundscapes(N_SOUNDSCAPES))
+    assert figures.event.per_class["dog"].tp == 4
     assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 8
     assert figures.scene_confusions(5) == []
 

@@ -31,11 +31,14 @@ def held_out(tiny_corpus, tiny_recipe, tiny_cache):
 
 
 class Biased:
-    """Knows what sounds, but puts some classes too high and others too low, and is as sure of wrong scenes."""
+    """Knows what sounds, but puts some classes too high and others too low, and is as sure of wrong scenes.
+
+    With ``sign`` -1 it takes every event for silence, and silence for events.
+    """
 
     device = "cpu"
 
-    def __init__(self, held_out, *, right_scenes):
+    def __init__(self, held_out, *, right_scenes, sign=1):
         recipe = held_out.recipe
         self.config = ModelConfig(
             name="biased",
@@ -49,7 +52,7 @@ class Biased:
         for soundscape in held_out.soundscapes(12):
             edges = self.config.clock.edges_s(len(soundscape.waveform))
             roll = events_to_roll(soundscape.events, edges_s=edges, classes=self.config.events)
-            self.events[soundscape.waveform.tobytes()] = (np.where(roll, 1.5, -1.5) + shift).astype(np.float32)
+            self.events[soundscape.waveform.tobytes()] = (sign * np.where(roll, 1.5, -1.5) + shift).astype(np.float32)
         for number, (scene, waveform) in enumerate(held_out.scene_clips()):
             column = self.config.scenes.index(scene)
             self.scenes[waveform.tobytes()] = column if number in right_scenes else (column + 1) % 3
@@ -87,6 +90,12 @@ def test_the_scene_scale_is_the_best_temperature(held_out):
     accuracy = n_right / n_clips
     assert calibration.scene_scale == pytest.approx(np.log(2 * accuracy / (1 - accuracy)), rel=0.03)
     assert calibration.scene_bias == ()
+
+
+def test_a_network_that_is_worse_than_chance_still_gets_a_calibration(held_out):
+    calibration = fit_calibration(Biased(held_out, right_scenes=(), sign=-1), held_out)
+    assert calibration.event_scale == 0.01
+    assert np.isfinite(calibration.event_bias).all()
 
 
 def test_a_network_becomes_a_folder(held_out, tiny_recipe, tmp_path):

@@ -1,0 +1,86 @@
+import json
+import math
+import shutil
+
+import pytest
+
+from compactcli.cli.app import main
+
+
+@pytest.fixture
+def evaluate(tiny_corpus, tiny_cache, tiny_model, capsys, monkeypatch):
+    """``compact evaluate`` with the tiny model: its exit code, standard output and standard error."""
+    monkeypatch.setattr("compactcli.heldout.SIMULATED_PER_SCENE", 2)
+
+    def run(*words, model=tiny_model, corpus=tiny_corpus):
+        capsys.readouterr()
+        options = ["--model", model, "--corpus", corpus, "--cache", tiny_cache, "--device", "cpu", "--soundscapes", 3]
+        code = main([str(word) for word in ["evaluate", *options, *words]])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def numbers(value):
+    """Every number inside a JSON value."""
+    if isinstance(value, dict):
+        return [number for item in value.values() for number in numbers(item)]
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def test_figures_are_finite_json(evaluate):
+    code, out, err = evaluate()
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    found = numbers(figures)
+    assert len(found) > 30
+    assert all(math.isfinite(number) for number in found)
+    assert figures["soundscapes"] == 3
+    assert figures["scenes"]["clips"] == 7  # five clips of recordings, two simulated
+    assert (figures["esc50"]["clips"], figures["urbansound8k"]["clips"]) == (3, 2)
+    assert set(figures["scenes"]["recall"]) == {"rain", "street", "talk"}
+    shares = [
+        figures[name][key] for name in ("scenes", "esc50", "urbansound8k") for key in ("accuracy", "macro_accuracy")
+    ]
+    shares += [figures[name][key] for name in ("segment_based", "event_based") for key in ("macro_f1", "micro_f1")]
+    assert all(0 <= share <= 1 for share in shares)
+
+
+def test_the_same_figures_at_every_call(evaluate):
+    assert evaluate()[1] == evaluate("--quiet")[1]
+
+
+def test_a_table_for_people(evaluate):
+    code, out, _ = evaluate("--format", "table")
+    assert code == 0
+    assert "scenes, macro accuracy" in out
+    assert "3 soundscapes of 10 s" in out
+    assert "true scene" in out
+
+
+def test_a_terminal_gets_the_table(evaluate, on_terminal):
+    on_terminal()
+    code, out, _ = evaluate("--quiet")
+    assert code == 0
+    assert "segment-based (1 s) macro F1" in out
+
+
+def test_wrong_requests_end_with_2(evaluate, tiny_model, tmp_path):
+    code, out, err = evaluate(model=tmp_path)
+    assert (code, out) == (2, "")
+    assert "was not found, expected an installed model" in err
+    code, out, err = evaluate(corpus=tmp_path)
+    assert (code, out) == (2, "")
+    assert "point --corpus at the corpus" in err
+    code, out, err = evaluate("--soundscapes", 0)
+    assert (code, out) == (2, "")
+    assert "--soundscapes" in err
+    without_recipe = tmp_path / "model"
+    shutil.copytree(tiny_model, without_recipe)
+    (without_recipe / "recipe.toml").unlink()
+    code, out, err = evaluate(model=without_recipe)
+    assert (code, out) == (2, "")
+    assert "recipe.toml' cannot be read" in err

@@ -1,0 +1,142 @@
+import json
+
+import pytest
+import torch
+from tiny_corpus import RECIPE, write_wav
+
+from compactcli.checkpoint import read_config
+from compactcli.cli.app import main
+from compactcli.cli.steps import StepProgress, cache_folder
+
+
+@pytest.fixture
+def train(tiny_corpus, tiny_cache, tmp_path, capsys, monkeypatch):
+    """``compact train`` with the tiny recipe: its exit code, standard output and standard error."""
+    monkeypatch.setattr("compactcli.tuning.N_SOUNDSCAPES", 4)
+    monkeypatch.setattr("compactcli.heldout.SIMULATED_PER_SCENE", 2)
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+
+    def run(*words, recipe=recipe, corpus=tiny_corpus, output=tmp_path / "model"):
+        capsys.readouterr()
+        options = ["--corpus", corpus, "--cache", tiny_cache, "--device", "cpu", "--output", output]
+        code = main([str(word) for word in ["train", recipe, *options, *words]])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_training_writes_a_model_folder(tiny_model):
+    files = {path.name for path in tiny_model.iterdir()}
+    assert files == {"config.json", "model.safetensors", "recipe.toml", "state.pt", "log.jsonl"}
+    assert (tiny_model / "recipe.toml").read_text(encoding="utf-8") == RECIPE
+    config = read_config(tiny_model)
+    assert (config.name, config.events) == ("tiny", ("dog", "rain", "siren", "speech", "music"))
+    assert len(config.calibration.event_bias) == 5
+
+
+def test_the_folder_holds_the_averaged_weights(tiny_model):
+    from safetensors.torch import load_file
+
+    state = torch.load(tiny_model / "state.pt", weights_only=True)
+    for name, weight in load_file(tiny_model / "model.safetensors").items():
+        assert torch.equal(weight, state["average"][f"module.{name}"]), name
+
+
+def test_the_folder_is_what_classify_and_detect_accept(tiny_model, tmp_path, capsys, tone):
+    write_wav(tmp_path / "tone.wav", tone(1.5))
+    words = ["--model", str(tiny_model), "--device", "cpu", "--quiet", str(tmp_path / "tone.wav")]
+    assert main(["classify", *words]) == 0
+    [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (record["status"], record["model"]) == ("ok", "tiny")
+    assert {scene["label"] for scene in record["scenes"]} == {"rain", "street", "talk"}
+    assert sum(scene["score"] for scene in record["scenes"]) == pytest.approx(1, abs=1e-3)
+    assert main(["detect", "--threshold", "0", *words]) == 0
+    [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {event["label"] for event in record["events"]} == {"dog", "rain", "siren", "speech", "music"}
+
+
+def test_training_says_what_it_does_on_standard_error(train, tmp_path):
+    code, out, err = train()
+    assert (code, out) == (0, "")
+    lines = err.splitlines()
+    assert lines[-1] == f"wrote {tmp_path / 'model'}: 3 scenes, 5 events"
+    assert lines[0].startswith("step 2 of 6, ")
+    assert "validation: esc50 " in lines[0]
+    # done already: nothing is trained, the folder is written again
+    code, out, err = train()
+    assert code == 0
+    assert err.splitlines() == [f"wrote {tmp_path / 'model'}: 3 scenes, 5 events"]
+
+
+def test_quiet_training_says_nothing(train):
+    assert train("--quiet") == (0, "", "")
+
+
+def test_the_recipe_may_lie_in_the_output_folder(train, tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    code, _, _ = train("--quiet", recipe=folder / "recipe.toml", output=folder)
+    assert code == 0
+    assert (folder / "recipe.toml").read_text(encoding="utf-8") == RECIPE
+
+
+def test_a_changed_recipe_does_not_go_on(train, tmp_path):
+    assert train("--quiet")[0] == 0
+    changed = tmp_path / "changed.toml"
+    changed.write_text(RECIPE.replace("seed = 3", "seed = 4"), encoding="utf-8")
+    code, _, err = train(recipe=changed)
+    assert code == 2
+    assert "was saved by another recipe than 'tiny'" in err
+    assert "give an empty --output folder" in err
+
+
+@pytest.mark.parametrize("damage", ["recipe", "corpus", "device"])
+def test_wrong_requests_end_with_2(train, tmp_path, damage):
+    output = tmp_path / "never"
+    if damage == "recipe":
+        code, out, err = train(recipe=tmp_path / "none.toml", output=output)
+        assert "none.toml' cannot be read" in err
+    elif damage == "corpus":
+        code, out, err = train(corpus=tmp_path, output=output)
+        assert "point --corpus at the corpus" in err
+    else:
+        code, out, err = train("--device", "abacus", output=output)
+        assert "device 'abacus' is unknown" in err
+    assert (code, out) == (2, "")
+    assert not (output / "config.json").exists()
+
+
+def test_where_log_mels_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder(tmp_path / "asked") == tmp_path / "asked"
+    assert cache_folder(None) == tmp_path / "xdg/compact"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder(None) == tmp_path / "home/.cache/compact"
+
+
+def test_bars_are_for_terminals(capsys, on_terminal):
+    with StepProgress(active=True) as progress:
+        progress.show("training", 1, 2)
+        progress.say("not a bar")
+    assert capsys.readouterr().err == "not a bar\n"
+    on_terminal()
+    with StepProgress(active=True) as progress:
+        progress.show("training", 1, 2, "loss 3")
+        count = progress.counter("clips")
+        count()
+        count()
+        progress.say("above [the] bars")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "training" in err
+    assert "1/2" in err
+    assert "loss 3" in err
+    assert "2/?" in err
+    assert "above [the] bars" in err
+    with StepProgress(active=False) as progress:
+        progress.show("training", 1, 2)
+    assert capsys.readouterr() == ("", "")

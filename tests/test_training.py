@@ -1,0 +1,278 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from compactcli.checkpoint import save_model
+from compactcli.config import ModelConfig
+from compactcli.datasets import DROPPED, TEST, VALIDATION, read_corpus
+from compactcli.engine import load_engine
+from compactcli.errors import ConfigError, ManifestError
+from compactcli.evaluation import hear, tag_scores
+from compactcli.heldout import HeldOut
+from compactcli.mixing import Mixer
+from compactcli.plans import Planner
+from compactcli.recipe import OptimisationConfig
+from compactcli.training import (
+    _parameter_groups,
+    build_network,
+    learning_rate,
+    load_training_data,
+    moving_average,
+    train,
+    validate,
+)
+
+
+class StoppedError(Exception):
+    """What a test stops a run with."""
+
+
+@pytest.fixture
+def run(tiny_corpus, tiny_cache, tiny_recipe, tmp_path):
+    """Train the tiny recipe into a folder, stopping at the report of step ``stop_at``."""
+
+    def run_into(name, *, stop_at=None, recipe=tiny_recipe, corpus=tiny_corpus):
+        reports = []
+
+        def report(progress):
+            reports.append(progress)
+            if progress.step == stop_at:
+                raise StoppedError
+
+        network = train(recipe, corpus, tmp_path / name, cache=tiny_cache, device=torch.device("cpu"), report=report)
+        return network, reports
+
+    return run_into
+
+
+def with_steps(recipe, **settings):
+    return dataclasses.replace(recipe, optimisation=dataclasses.replace(recipe.optimisation, **settings))
+
+
+# ---------------------------------------------------------------- schedule and averaging
+
+
+def test_the_learning_rate_warms_up_and_falls_to_one_hundredth():
+    options = OptimisationConfig(steps=110, warmup_steps=10, learning_rate=0.5)
+    rates = [learning_rate(step, options) for step in range(111)]
+    assert rates[:10] == pytest.approx([0.05 * (step + 1) for step in range(10)])
+    assert rates[10] == pytest.approx(0.5)
+    assert rates[60] == pytest.approx(0.5 * (0.01 + 0.99 / 2))  # half-way down the cosine
+    assert rates[110] == pytest.approx(0.005)
+    assert (np.diff(rates[10:]) < 0).all()
+
+
+def test_the_average_starts_short():
+    model = nn.Linear(1, 1, bias=False)
+    average = AveragedModel(model, multi_avg_fn=moving_average(0.999), use_buffers=True)
+    expected, values = None, np.random.default_rng(0).normal(size=30)
+    for n_updates, value in enumerate(values):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update_parameters(model)
+        kept = (1 + n_updates) / (10 + n_updates)
+        expected = value if n_updates == 0 else kept * expected + (1 - kept) * value
+        assert float(average.module.weight.detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_average_ends_as_long_as_asked_for():
+    old = [torch.tensor([1.0])]
+    moving_average(0.9)(old, [torch.tensor([2.0])], torch.tensor(1000))
+    assert old[0].tolist() == pytest.approx([1.1])  # (1 + 1000) / (10 + 1000) would be longer
+    old = [torch.tensor([1.0])]
+    moving_average(0.9)(old, [torch.tensor([2.0])], 2)
+    assert old[0].tolist() == pytest.approx([1.75])  # 3 / 12 is kept
+
+
+def test_the_random_beginning_is_forgotten():
+    model = nn.Linear(1, 1, bias=False)
+    average = AveragedModel(model, multi_avg_fn=moving_average(0.999), use_buffers=True)
+    for step in range(100):
+        with torch.no_grad():
+            model.weight.fill_(1.0 if step == 0 else 0.0)
+        average.update_parameters(model)
+    # a fixed decay of 0.999 would have kept 90 % of the first weight
+    assert abs(float(average.module.weight.detach())) < 1e-6
+
+
+def test_buffers_are_averaged_and_counters_copied():
+    model = nn.BatchNorm1d(2)
+    average = AveragedModel(model, multi_avg_fn=moving_average(0.999), use_buffers=True)
+    model.train()
+    means = []
+    for seed in range(3):
+        model(torch.randn(8, 2, generator=torch.Generator().manual_seed(seed)) + 5)
+        means.append(model.running_mean.clone())
+        average.update_parameters(model)
+    expected = means[0]
+    for n_updates, mean in ((1, means[1]), (2, means[2])):
+        kept = (1 + n_updates) / (10 + n_updates)
+        expected = kept * expected + (1 - kept) * mean
+    torch.testing.assert_close(average.module.running_mean, expected)
+    assert average.module.num_batches_tracked.dtype == torch.int64
+    assert int(average.module.num_batches_tracked) == 3
+
+
+def test_weight_decay_is_for_matrices_and_kernels(tiny_recipe):
+    network = build_network(tiny_recipe)
+    decayed, free = _parameter_groups([network], 0.02)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.02, 0.0)
+    assert len(decayed["params"]) + len(free["params"]) == len(list(network.parameters()))
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    assert {names[id(item)].rpartition(".")[2] for item in decayed["params"]} == {"weight"}
+    assert not any("norm" in names[id(item)] for item in decayed["params"])
+    assert all(
+        "norm" in name or "bias" in name or name.startswith("stem.1")
+        for name in map(names.get, map(id, free["params"]))
+    )
+
+
+# ---------------------------------------------------------------- data
+
+
+def test_the_network_has_the_recipes_heads(tiny_recipe):
+    scenes, events = build_network(tiny_recipe).eval()(torch.randn(2, 16, 50))
+    assert scenes.shape == (2, 25, 3)
+    assert events.shape == (2, 25, 5)
+
+
+def test_training_data_are_all_recordings_that_are_not_dropped(tiny_corpus, tiny_cache, tiny_recipe):
+    bank, curves = load_training_data(tiny_corpus, tiny_recipe, cache=tiny_cache)
+    assert list(bank.recordings) == [item for item in read_corpus(tiny_corpus, tiny_recipe) if item.split != DROPPED]
+    assert curves.shape == (2, 16)
+    assert curves[0] == pytest.approx(np.zeros(16), abs=1e-3)  # one sample is a flat response
+    assert curves[1][0] > curves[1][-1] + 10  # two samples of one sign lose the high bands
+
+
+def test_a_corpus_that_does_not_fit_is_refused(run, tmp_path):
+    with pytest.raises(ManifestError, match="esc50.csv' cannot be read"):
+        run("output", corpus=tmp_path)
+
+
+# ---------------------------------------------------------------- the run
+
+
+def test_a_run_reports_and_logs(run, tiny_recipe, tmp_path):
+    network, reports = run("output")
+    assert [progress.step for progress in reports] == [2, 4, 6]
+    for progress in reports:
+        assert progress.steps == 6
+        assert set(progress.losses) == {"frame", "tag", "weak", "scene", "teacher", "embedding"}
+        assert all(math.isfinite(value) for value in progress.losses.values())
+        assert set(progress.metrics) == {"esc50", "urbansound8k", "scenes"}
+        assert all(0 <= value <= 1 for value in progress.metrics.values())
+        assert progress.clips_per_s > 0
+    lines = (tmp_path / "output/log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6]
+    assert json.loads(lines[-1])["losses"] == reports[-1].losses
+    assert not network.training
+    assert {path.name for path in (tmp_path / "output").iterdir()} == {"log.jsonl", "state.pt"}
+
+
+def test_training_changes_every_weight_and_lowers_the_loss(run, tiny_recipe):
+    longer = with_steps(tiny_recipe, steps=60, warmup_steps=5, validate_every=30, save_every=60, batch_size=8)
+    network, reports = run("output", recipe=longer)
+    first, last = (sum(progress.losses.values()) for progress in (reports[0], reports[-1]))
+    assert last < 0.9 * first
+    torch.manual_seed(longer.seed)
+    fresh = dict(build_network(longer).named_parameters())
+    unchanged = [name for name, weight in network.named_parameters() if torch.equal(weight, fresh[name])]
+    assert unchanged == []
+
+
+@pytest.mark.parametrize("stop_at", [2, 4, 6])
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(run, stop_at):
+    whole, whole_reports = run("whole")
+    with pytest.raises(StoppedError):
+        run("stopped", stop_at=stop_at)
+    resumed, reports = run("stopped")
+    # the state is saved after the report, so the stopped step is done again
+    assert [progress.step for progress in reports] == [step for step in (2, 4, 6) if step >= stop_at]
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], weight), name
+    assert reports[-1].losses == whole_reports[-1].losses
+    assert reports[-1].metrics == whole_reports[-1].metrics
+
+
+def test_a_finished_run_is_not_done_again(run):
+    whole, _ = run("output")
+    again, reports = run("output")
+    assert reports == []
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+
+
+def test_another_seed_gives_other_weights(run, tiny_recipe):
+    one, _ = run("one")
+    other, _ = run("other", recipe=dataclasses.replace(tiny_recipe, seed=4))
+    assert not torch.equal(one.event_head.weight, other.event_head.weight)
+
+
+def test_the_state_of_another_recipe_is_refused(run, tiny_recipe, tmp_path):
+    run("output")
+    before = (tmp_path / "output/state.pt").read_bytes()
+    other = with_steps(tiny_recipe, learning_rate=1e-3)
+    with pytest.raises(
+        ConfigError, match=r"'.*state.pt' was saved by another recipe than 'tiny' as it is now"
+    ) as error:
+        run("output", recipe=other)
+    assert "empty --output folder" in error.value.hint
+    assert (tmp_path / "output/state.pt").read_bytes() == before
+
+
+def test_mixed_precision_trains_too(run, tiny_recipe):
+    _, reports = run("output", recipe=with_steps(tiny_recipe, precision="bf16", steps=3))
+    assert all(math.isfinite(value) for value in reports[-1].losses.values())
+
+
+# ---------------------------------------------------------------- validation
+
+
+def test_validation_agrees_with_the_evaluation_of_the_same_recordings(
+    tiny_corpus, tiny_cache, tiny_recipe, tiny_bank, tmp_path
+):
+    torch.manual_seed(1)
+    network = build_network(tiny_recipe).eval()
+    config = ModelConfig(
+        name="x",
+        version="1",
+        scenes=tuple(tiny_recipe.scenes),
+        events=tiny_recipe.events.classes,
+        features=tiny_recipe.features,
+        network=tiny_recipe.network,
+    )
+    save_model(tmp_path, config, network)
+    engine = load_engine(tmp_path, device="cpu")
+    held_out = HeldOut(tiny_corpus, tiny_recipe, split=VALIDATION, cache=tiny_cache)
+    tags, scenes = {}, {}
+    for item in held_out.recordings:
+        heard = hear(engine, held_out.waveform(item))
+        if item.folder in ("esc50", "urbansound8k") and item.event:
+            best = config.events[int(tag_scores(heard.events, config.calibration).argmax())]
+            tags.setdefault(item.folder, []).append(best == item.event)
+        if item.scene:
+            scenes.setdefault(item.scene, []).append(config.scenes[int(heard.scenes.argmax())] == item.scene)
+    # a clip as long as the recordings, so that nothing is padded or cut
+    planner = Planner(tiny_bank, tiny_recipe, split=VALIDATION, clip_s=2.0)
+    found = validate(network, Mixer(planner, curves=None, device=torch.device("cpu")))
+    expected = {name: np.mean(values) for name, values in tags.items()}
+    expected["scenes"] = np.mean([np.mean(values) for values in scenes.values()])
+    assert found == pytest.approx(expected)
+
+
+def test_validation_says_nothing_about_what_no_recording_stands_for(tiny_bank, tiny_recipe):
+    chosen = {"music", "speech"}
+    recordings = tuple(
+        dataclasses.replace(item, split=TEST) if item.folder not in chosen else dataclasses.replace(item, scene=None)
+        for item in tiny_bank.recordings
+    )
+    bank = dataclasses.replace(tiny_bank, recordings=recordings)
+    planner = Planner(bank, tiny_recipe, split=VALIDATION, clip_s=1.0)
+    mixer = Mixer(planner, curves=None, device=torch.device("cpu"))
+    assert validate(build_network(tiny_recipe), mixer) == {}
