@@ -7,6 +7,7 @@ import numpy as np
 
 from compactcli.bank import LogMelBank
 from compactcli.datasets import Recording
+from compactcli.errors import ManifestError
 from compactcli.recipe import Recipe, SceneConfig
 
 T = TypeVar("T")
@@ -68,6 +69,9 @@ class Planner:
         split: Which recordings may be used.
         clip_s: Length of a clip in seconds.
         stretch: Largest change of speed, as a factor; 1 keeps every recording as it is.
+
+    Raises:
+        ManifestError: While drawing: this side of the split has no recording for what the clip needs.
     """
 
     def __init__(self, bank: LogMelBank, recipe: Recipe, *, split: str, clip_s: float, stretch: float = 1.0) -> None:
@@ -89,16 +93,16 @@ class Planner:
             return self.draw_soundscape(rng)
         if kind == 3:
             return self.draw_scene(rng)
-        if kind == 0:
-            name = self.event_names[rng.choice(len(self.event_names), p=self.event_weights)]
-            pool = self.pools.by_event[name]
-        else:
-            pool = self.pools.by_scene[_pick(rng, sorted(self.pools.by_scene))]
+        pool = self._event_pool(rng) if kind == 0 else self.pools.by_scene[_pick(rng, sorted(self.pools.by_scene))]
         parts = [self.place(rng, _pick_fairly(rng, pool, self.bank.recordings), 0.0)]
         if rng.random() < mix.mixup_probability:
-            second = self.pools.by_event[self.event_names[rng.choice(len(self.event_names), p=self.event_weights)]]
-            parts.append(self.place(rng, _pick_fairly(rng, second, self.bank.recordings), rng.uniform(*mix.mixup_db)))
+            second = _pick_fairly(rng, self._event_pool(rng), self.bank.recordings)
+            parts.append(self.place(rng, second, rng.uniform(*mix.mixup_db)))
         return Plan(parts=tuple(parts), kind="clip")
+
+    def _event_pool(self, rng: np.random.Generator) -> list[int]:
+        names = self.event_names or [_pick(rng, self.event_names)]
+        return self.pools.by_event[names[rng.choice(len(names), p=self.event_weights)]]
 
     def _stretch(self, rng: np.random.Generator) -> float:
         return float(np.exp(rng.uniform(-1, 1) * np.log(self.stretch))) if self.stretch != 1 else 1.0
@@ -185,6 +189,12 @@ class Planner:
 
 
 def _pick(rng: np.random.Generator, items: list[T]) -> T:
+    if not items:
+        raise ManifestError(
+            "this side of the split has no recording for what a clip needs,"
+            " expected events, scenes, events with known times and steady backgrounds",
+            hint="hold less out, or set the weight of that kind of clip to 0 in the recipe's [mix]",
+        )
     return items[int(rng.integers(len(items)))]
 
 

@@ -88,7 +88,6 @@ class EventConfig:
             name, its target is left open.
         unsure_probability: Teacher probability from which that holds.
         teacher: Event class to AudioSet display names.
-        min_teacher: Event class to the lowest teacher probability that a recording labelled so must reach.
     """
 
     classes: tuple[str, ...]
@@ -98,7 +97,6 @@ class EventConfig:
     unsure: tuple[str, ...] = ()
     unsure_probability: float = 0.1
     teacher: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    min_teacher: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +220,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         targets = {name for table in self.events.labels.values() for name in table.values()}
-        lists = (*self.events.continuous, *self.events.unsure, *self.events.teacher, *self.events.min_teacher)
+        lists = (*self.events.continuous, *self.events.unsure, *self.events.teacher)
         unknown = sorted((targets | set(lists)) - set(self.events.classes))
         require(not unknown, f"recipe '{self.name}' uses event classes {unknown} that are not in events.classes")
 

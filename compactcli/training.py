@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from compactcli.mixing import Batch, Mixer
 from compactcli.model import CompactNet
 from compactcli.plans import Plan, Planner
 from compactcli.recipe import OptimisationConfig, Recipe
+
+# what a stopped run goes on from; gone when the model is written
+STATE = "state.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +156,7 @@ def train(
     averaged = cast(CompactNet, average.module)
     optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
     state = {"network": network, "heads": heads, "average": average, "optimiser": optimiser}
-    step = _resume(output / "state.pt", state, recipe)
+    step = _resume(output / STATE, state, recipe)
     sums: dict[str, float] = {}
     counted, started = 0, time.monotonic()
     while step < options.steps:
@@ -176,7 +180,7 @@ def train(
             report(progress)
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
-            _save(output / "state.pt", state, recipe, step)
+            _save(output / STATE, state, recipe, step)
     return averaged.eval()
 
 
@@ -247,7 +251,13 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
 def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:
     if not path.exists():
         return 0
-    saved = torch.load(path, weights_only=True, map_location="cpu")
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"training state '{path}' cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
+            hint="remove the file to start afresh",
+        ) from error
     if saved["recipe"] != json.dumps(to_json(recipe)):
         raise ConfigError(
             f"'{path}' was saved by another recipe than '{recipe.name}' as it is now",

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,9 @@ from compactcli.heldout import HeldOut
 from compactcli.model import CompactNet
 from compactcli.recipe import Recipe
 
-Kind = TypeVar("Kind", bound=np.generic)
-
 N_SOUNDSCAPES = 400
-# one second, the resolution of the segment-based metric that the operating point is chosen for
-POOLED_FRAMES = 25
+# the resolution of the segment-based metric that the operating point is chosen for
+SEGMENT_S = 1.0
 PRIOR_WEIGHT = 0.02
 # of a network that has learned next to nothing the best scale may be 0 or less, which no calibration can be
 SMALLEST_SCALE = 0.01
@@ -55,9 +53,8 @@ def fit_calibration(
     scale = max(scale, SMALLEST_SCALE)
 
     shifted = (scale * all_logits + shift).astype(np.float32)
-    biases = fit_event_biases(
-        _per_segment(shifted), _per_segment(all_truth), _per_segment(all_known), prior_weight=PRIOR_WEIGHT
-    )
+    pooled = [_highest_of(frames, config.clock.s_to_frames(SEGMENT_S)) for frames in (shifted, all_truth, all_known)]
+    biases = fit_event_biases(*pooled, prior_weight=PRIOR_WEIGHT)
     scene_logits, scene_truth = [], []
     for scene, waveform in held_out.scene_clips():
         scene_logits.append(hear(engine, waveform).scenes)
@@ -103,8 +100,9 @@ def release(
     return save_model(output, dataclasses.replace(config, calibration=calibration), network)
 
 
-def _per_segment(frames: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
-    n_segments = len(frames) // POOLED_FRAMES
-    whole: npt.NDArray[Any] = frames[: n_segments * POOLED_FRAMES].reshape(n_segments, POOLED_FRAMES, -1)
-    highest: npt.NDArray[Kind] = whole.max(axis=1)
+def _highest_of(frames: npt.NDArray[Any], segment_length: int) -> npt.NDArray[Any]:
+    n_segments = len(frames) // segment_length
+    highest: npt.NDArray[Any] = (
+        frames[: n_segments * segment_length].reshape(n_segments, segment_length, -1).max(axis=1)
+    )
     return highest

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from compactcli.bank import LogMelBank, TeacherOutputs
 from compactcli.datasets import TEST, TRAIN, VALIDATION, Recording
+from compactcli.errors import ManifestError
 from compactcli.plans import Planner
 from compactcli.recipe import MixConfig, SceneConfig, SceneLayer
 
@@ -214,3 +215,11 @@ def test_backgrounds_are_ambience_and_steady_scenes(tiny_bank, tiny_recipe):
     beds = {tiny_bank.recordings[index].key for index in planner_of(tiny_bank, tiny_recipe).pools.beds}
     # speech is a scene too, but not steady
     assert beds == {"ambience/downpour", "ambience/avenue", "esc50/rain", "urbansound8k/siren"}
+
+
+@pytest.mark.parametrize("kind", ["event_clips", "scene_clips", "soundscapes"])
+def test_a_side_without_the_recordings_a_clip_needs_is_refused(tiny_bank, tiny_recipe, kind):
+    planner = planner_of(tiny_bank, only(tiny_recipe, kind), split="nowhere")
+    with pytest.raises(ManifestError, match="this side of the split has no recording for what a clip needs"):
+        for seed in range(20):  # one soundscape in ten has no background
+            planner.draw(np.random.default_rng(seed))

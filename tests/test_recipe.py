@@ -105,7 +105,6 @@ def test_settings_out_of_range_are_refused(kind, settings, message):
         ('continuous = ["rain"', 'continuous = ["hound", "rain"'),
         ('unsure = ["speech"]', 'unsure = ["hound"]'),
         ("[events.teacher]", '[events.teacher]\nhound = ["Dog"]'),
-        ("[events.teacher]", "[events.min_teacher]\nhound = 0.1\n[events.teacher]"),
     ],
 )
 def test_event_classes_without_a_place_in_the_head_are_refused(tmp_path, old, new):

@@ -276,3 +276,11 @@ def test_validation_says_nothing_about_what_no_recording_stands_for(tiny_bank, t
     planner = Planner(bank, tiny_recipe, split=VALIDATION, clip_s=1.0)
     mixer = Mixer(planner, curves=None, device=torch.device("cpu"))
     assert validate(build_network(tiny_recipe), mixer) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"not a training state"])
+def test_a_damaged_state_is_refused(run, tmp_path, content):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/state.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"training state '.*state.pt' cannot be read"):
+        run("output")

@@ -34,6 +34,7 @@ def train(
     from compactcli.engine.torch import choose_device
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe
+    from compactcli.training import STATE
     from compactcli.training import train as train_network
     from compactcli.tuning import release
 
@@ -62,6 +63,7 @@ def train(
         release(network, recipe, held_out, output, report=progress.counter("calibration"))
     if recipe_path.resolve() != (output / "recipe.toml").resolve():
         shutil.copyfile(recipe_path, output / "recipe.toml")
+    (output / STATE).unlink(missing_ok=True)
     if not quiet:
         config = read_config(output)
         say(f"wrote {output}: {len(config.scenes)} scenes, {len(config.events)} events")
