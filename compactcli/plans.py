@@ -94,15 +94,18 @@ class Planner:
         if kind == 3:
             return self.draw_scene(rng)
         pool = self._event_pool(rng) if kind == 0 else self.pools.by_scene[_pick(rng, sorted(self.pools.by_scene))]
-        parts = [self.place(rng, _pick_fairly(rng, pool, self.bank.recordings), 0.0)]
+        parts = [self.place(rng, self._recording(rng, pool), 0.0)]
         if rng.random() < mix.mixup_probability:
-            second = _pick_fairly(rng, self._event_pool(rng), self.bank.recordings)
+            second = self._recording(rng, self._event_pool(rng))
             parts.append(self.place(rng, second, rng.uniform(*mix.mixup_db)))
         return Plan(parts=tuple(parts), kind="clip")
 
     def _event_pool(self, rng: np.random.Generator) -> list[int]:
         names = self.event_names or [_pick(rng, self.event_names)]
         return self.pools.by_event[names[rng.choice(len(names), p=self.event_weights)]]
+
+    def _recording(self, rng: np.random.Generator, pool: list[int]) -> int:
+        return _pick_fairly(rng, pool, self.bank.recordings, by_source=self.recipe.mix.by_source)
 
     def _stretch(self, rng: np.random.Generator) -> float:
         return float(np.exp(rng.uniform(-1, 1) * np.log(self.stretch))) if self.stretch != 1 else 1.0
@@ -198,14 +201,22 @@ def _pick(rng: np.random.Generator, items: list[T]) -> T:
     return items[int(rng.integers(len(items)))]
 
 
-def _pick_fairly(rng: np.random.Generator, pool: list[int], recordings: tuple[Recording, ...]) -> int:
+def _pick_fairly(
+    rng: np.random.Generator, pool: list[int], recordings: tuple[Recording, ...], *, by_source: bool
+) -> int:
     # a folder's chance grows with the root of its size, so that 120 clips of one app do not drown 30 of ESC-50
-    folders: dict[str, list[int]] = {}
+    folders: dict[str, dict[str, list[int]]] = {}
     for index in pool:
-        folders.setdefault(recordings[index].folder, []).append(index)
+        recording = recordings[index]
+        group = recording.source if by_source else recording.file
+        folders.setdefault(recording.folder, {}).setdefault(group, []).append(index)
+    if not folders:
+        return _pick(rng, pool)
     names = sorted(folders)
     weights = np.sqrt([len(folders[name]) for name in names])
-    return _pick(rng, folders[names[rng.choice(len(names), p=weights / weights.sum())]])
+    groups = folders[names[rng.choice(len(names), p=weights / weights.sum())]]
+    group = _pick(rng, list(groups))
+    return groups[group][0] if len(groups[group]) == 1 else _pick(rng, groups[group])
 
 
 def _pools(bank: LogMelBank, recipe: Recipe, split: str) -> _Pools:

@@ -109,6 +109,7 @@ class MixConfig:
         scene_clips: Relative number of clips drawn by scene.
         soundscapes: Relative number of soundscapes: events over a background.
         simulated_scenes: Relative number of layered scenes.
+        by_source: Whether source recordings have equal chances, rather than the clips cut from them.
         mixup_probability: Chance that a clip is mixed with a second one.
         mixup_db: Lowest and highest level of the second clip relative to the first.
         events_per_soundscape: Fewest and most events.
@@ -129,6 +130,7 @@ class MixConfig:
     scene_clips: float = 0.2
     soundscapes: float = 0.2
     simulated_scenes: float = 0.1
+    by_source: bool = False
     mixup_probability: float = 0.5
     mixup_db: tuple[float, float] = (-12.0, 6.0)
     events_per_soundscape: tuple[int, int] = (1, 4)
@@ -154,7 +156,6 @@ class OptimisationConfig:
         learning_rate: Peak of the schedule: linear warm-up, then a cosine down to 1 % of it.
         warmup_steps: Steps of the warm-up.
         weight_decay: AdamW's, on weight matrices and kernels only.
-        average_decay: Of the exponential moving average of the weights, which is what gets released.
         frame_weight: Weight of the frame-wise event loss.
         tag_weight: Weight of the clip-wise event loss (softmax over events, where one clip has one label).
         weak_weight: Weight of the clip-wise event loss by pooled probabilities.
@@ -171,7 +172,6 @@ class OptimisationConfig:
     learning_rate: float = 3e-3
     warmup_steps: int = 300
     weight_decay: float = 0.02
-    average_decay: float = 0.999
     frame_weight: float = 1.0
     tag_weight: float = 1.0
     weak_weight: float = 0.5

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 from compactcli.audio import read_audio
 from compactcli.augment import response_curves
 from compactcli.bank import LogMelBank, load_bank
+from compactcli.checkpoint import load_network
 from compactcli.config import to_json
 from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
 from compactcli.errors import ConfigError
@@ -25,7 +26,7 @@ from compactcli.model import CompactNet
 from compactcli.plans import Plan, Planner
 from compactcli.recipe import OptimisationConfig, Recipe
 
-# what a stopped run goes on from; gone when the model is written
+# what a stopped run goes on from; a finished one is not trained again by accident
 STATE = "state.pt"
 
 
@@ -37,7 +38,7 @@ class Progress:
         step: Steps done.
         steps: Steps in all.
         losses: Mean of each weighted loss since the last report.
-        metrics: Validation metrics of the averaged weights; empty between validations.
+        metrics: Validation metrics; empty between validations.
         clips_per_s: Training speed since the last report.
     """
 
@@ -66,35 +67,6 @@ def learning_rate(step: int, options: OptimisationConfig) -> float:
     return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
-
-def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """An exponential moving average of weights that starts short, for ``AveragedModel``'s ``multi_avg_fn``.
-
-    After ``n`` updates the average keeps ``min(decay, (1 + n) / (10 + n))`` of itself, so that the random
-    weights of the beginning are soon forgotten. Whole numbers (batch counters) are copied, not averaged.
-
-    Args:
-        decay: What the average keeps of itself in the long run, in [0, 1].
-
-    Source:
-        The warm-up of TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
-    """
-
-    @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, n_averaged: torch.Tensor | int) -> None:
-        n_updates = int(n_averaged)
-        kept = min(decay, (1 + n_updates) / (10 + n_updates))
-        for old, new in zip(averaged, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, 1 - kept)
-            else:
-                old.copy_(new)
-
-    return update
-
-
 def load_training_data(
     corpus: Path,
     recipe: Recipe,
@@ -119,6 +91,7 @@ def train(
     device: torch.device,
     report: Callable[[Progress], None],
     loading: Callable[[int, int], None] = lambda done, total: None,
+    start: Path | None = None,
 ) -> CompactNet:
     """Train the recipe's network, or go on where an earlier run into ``output`` stopped.
 
@@ -130,12 +103,14 @@ def train(
         device: Where to train.
         report: Called about every 50 steps.
         loading: Called with recordings loaded and in all.
+        start: Model folder whose weights to begin with; None begins with random ones.
 
     Returns:
-        The network with averaged weights, in evaluation mode.
+        The trained network, in evaluation mode.
 
     Raises:
-        ConfigError: ``output`` holds the state of another recipe.
+        ConfigError: ``output`` holds the state of another recipe, or ``start`` is another network.
+        ModelError: ``start`` cannot be loaded.
         ManifestError: The corpus' tables do not fit.
     """
     options = recipe.optimisation
@@ -146,16 +121,15 @@ def train(
     mixer = Mixer(planner, curves=curves, device=device)
     validator = Mixer(Planner(bank, recipe, split=VALIDATION, clip_s=clip_s), curves=None, device=device)
     torch.manual_seed(recipe.seed)
-    network = build_network(recipe).to(device)
+    network = build_network(recipe)
+    if start is not None:
+        _copy_weights(start, network, recipe)
+    network.to(device)
     heads = TeacherHeads(
         network.embedding_size, bank.teacher.probabilities.shape[1], bank.teacher.embeddings.shape[1]
     ).to(device)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=moving_average(options.average_decay), use_buffers=True
-    )
-    averaged = cast(CompactNet, average.module)
     optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
-    state = {"network": network, "heads": heads, "average": average, "optimiser": optimiser}
+    state = {"network": network, "heads": heads, "optimiser": optimiser}
     step = _resume(output / STATE, state, recipe)
     sums: dict[str, float] = {}
     counted, started = 0, time.monotonic()
@@ -165,7 +139,6 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         losses = _step(network, heads, optimiser, mixer.batch(rng, options.batch_size), options, device)
-        average.update_parameters(network)
         step += 1
         counted += 1
         for name, value in losses.items():
@@ -173,7 +146,7 @@ def train(
         validate_now = step % options.validate_every == 0 or step == options.steps
         if step % 50 == 0 or validate_now:
             speed = counted * options.batch_size / (time.monotonic() - started)
-            metrics = validate(averaged, validator) if validate_now else {}
+            metrics = validate(network, validator) if validate_now else {}
             means = {name: value / counted for name, value in sums.items()}
             progress = Progress(step=step, steps=options.steps, losses=means, metrics=metrics, clips_per_s=speed)
             _log(output / "log.jsonl", progress)
@@ -181,7 +154,7 @@ def train(
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
             _save(output / STATE, state, recipe, step)
-    return averaged.eval()
+    return network.eval()
 
 
 def _step(
@@ -246,6 +219,22 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     if recalls:
         metrics["scenes"] = float(np.mean(recalls))
     return metrics
+
+
+def _copy_weights(start: Path, network: CompactNet, recipe: Recipe) -> None:
+    config, trained = load_network(start)
+    same = (config.network, config.features, config.scenes, config.events) == (
+        recipe.network,
+        recipe.features,
+        tuple(recipe.scenes),
+        recipe.events.classes,
+    )
+    if not same:
+        raise ConfigError(
+            f"model '{start}' has another network, other features or other classes than recipe '{recipe.name}'",
+            hint="start from a model that was trained with the same [network], [features], scenes and events",
+        )
+    network.load_state_dict(trained.state_dict())
 
 
 def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:

@@ -211,6 +211,19 @@ def test_a_folder_is_drawn_by_the_root_of_its_size(tiny_recipe):
     assert set(drawn) == set(range(10))
 
 
+def test_sources_rather_than_clips_can_have_equal_chances(tiny_recipe):
+    bank = bare_bank(["esc50"] * 10, [10] * 10)
+    recordings = tuple(
+        dataclasses.replace(item, source="one" if index else "other") for index, item in enumerate(bank.recordings)
+    )
+    recipe = only(tiny_recipe, "event_clips", mixup_probability=0.0, by_source=True)
+    planner = planner_of(dataclasses.replace(bank, recordings=recordings), recipe)
+    rng = np.random.default_rng(0)
+    drawn = [planner.draw(rng).parts[0].recording for _ in range(2000)]
+    assert np.mean([index == 0 for index in drawn]) == pytest.approx(0.5, abs=0.04)
+    assert set(drawn) == set(range(10))
+
+
 def test_backgrounds_are_ambience_and_steady_scenes(tiny_bank, tiny_recipe):
     beds = {tiny_bank.recordings[index].key for index in planner_of(tiny_bank, tiny_recipe).pools.beds}
     # speech is a scene too, but not steady

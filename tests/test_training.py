@@ -5,10 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
-from compactcli.checkpoint import save_model
+from compactcli.checkpoint import load_network, save_model
 from compactcli.config import ModelConfig
 from compactcli.datasets import DROPPED, TEST, VALIDATION, read_corpus
 from compactcli.engine import load_engine
@@ -23,7 +21,6 @@ from compactcli.training import (
     build_network,
     learning_rate,
     load_training_data,
-    moving_average,
     train,
     validate,
 )
@@ -37,7 +34,7 @@ class StoppedError(Exception):
 def run(tiny_corpus, tiny_cache, tiny_recipe, tmp_path):
     """Train the tiny recipe into a folder, stopping at the report of step ``stop_at``."""
 
-    def run_into(name, *, stop_at=None, recipe=tiny_recipe, corpus=tiny_corpus):
+    def run_into(name, *, stop_at=None, recipe=tiny_recipe, corpus=tiny_corpus, start=None):
         reports = []
 
         def report(progress):
@@ -45,7 +42,15 @@ def run(tiny_corpus, tiny_cache, tiny_recipe, tmp_path):
             if progress.step == stop_at:
                 raise StoppedError
 
-        network = train(recipe, corpus, tmp_path / name, cache=tiny_cache, device=torch.device("cpu"), report=report)
+        network = train(
+            recipe,
+            corpus,
+            tmp_path / name,
+            cache=tiny_cache,
+            device=torch.device("cpu"),
+            report=report,
+            start=start,
+        )
         return network, reports
 
     return run_into
@@ -55,7 +60,7 @@ def with_steps(recipe, **settings):
     return dataclasses.replace(recipe, optimisation=dataclasses.replace(recipe.optimisation, **settings))
 
 
-# ---------------------------------------------------------------- schedule and averaging
+# ---------------------------------------------------------------- schedule
 
 
 def test_the_learning_rate_warms_up_and_falls_to_one_hundredth():
@@ -66,57 +71,6 @@ def test_the_learning_rate_warms_up_and_falls_to_one_hundredth():
     assert rates[60] == pytest.approx(0.5 * (0.01 + 0.99 / 2))  # half-way down the cosine
     assert rates[110] == pytest.approx(0.005)
     assert (np.diff(rates[10:]) < 0).all()
-
-
-def test_the_average_starts_short():
-    model = nn.Linear(1, 1, bias=False)
-    average = AveragedModel(model, multi_avg_fn=moving_average(0.999), use_buffers=True)
-    expected, values = None, np.random.default_rng(0).normal(size=30)
-    for n_updates, value in enumerate(values):
-        with torch.no_grad():
-            model.weight.fill_(value)
-        average.update_parameters(model)
-        kept = (1 + n_updates) / (10 + n_updates)
-        expected = value if n_updates == 0 else kept * expected + (1 - kept) * value
-        assert float(average.module.weight.detach()) == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_average_ends_as_long_as_asked_for():
-    old = [torch.tensor([1.0])]
-    moving_average(0.9)(old, [torch.tensor([2.0])], torch.tensor(1000))
-    assert old[0].tolist() == pytest.approx([1.1])  # (1 + 1000) / (10 + 1000) would be longer
-    old = [torch.tensor([1.0])]
-    moving_average(0.9)(old, [torch.tensor([2.0])], 2)
-    assert old[0].tolist() == pytest.approx([1.75])  # 3 / 12 is kept
-
-
-def test_the_random_beginning_is_forgotten():
-    model = nn.Linear(1, 1, bias=False)
-    average = AveragedModel(model, multi_avg_fn=moving_average(0.999), use_buffers=True)
-    for step in range(100):
-        with torch.no_grad():
-            model.weight.fill_(1.0 if step == 0 else 0.0)
-        average.update_parameters(model)
-    # a fixed decay of 0.999 would have kept 90 % of the first weight
-    assert abs(float(average.module.weight.detach())) < 1e-6
-
-
-def test_buffers_are_averaged_and_counters_copied():
-    model = nn.BatchNorm1d(2)
-    average = AveragedModel(model, multi_avg_fn=moving_average(0.999), use_buffers=True)
-    model.train()
-    means = []
-    for seed in range(3):
-        model(torch.randn(8, 2, generator=torch.Generator().manual_seed(seed)) + 5)
-        means.append(model.running_mean.clone())
-        average.update_parameters(model)
-    expected = means[0]
-    for n_updates, mean in ((1, means[1]), (2, means[2])):
-        kept = (1 + n_updates) / (10 + n_updates)
-        expected = kept * expected + (1 - kept) * mean
-    torch.testing.assert_close(average.module.running_mean, expected)
-    assert average.module.num_batches_tracked.dtype == torch.int64
-    assert int(average.module.num_batches_tracked) == 3
 
 
 def test_weight_decay_is_for_matrices_and_kernels(tiny_recipe):
@@ -284,3 +238,18 @@ def test_a_damaged_state_is_refused(run, tmp_path, content):
     (tmp_path / "output/state.pt").write_bytes(content)
     with pytest.raises(ConfigError, match=r"training state '.*state.pt' cannot be read"):
         run("output")
+
+
+def test_training_can_start_from_a_model(run, tiny_model, tiny_recipe):
+    # a learning rate of next to nothing leaves the weights where they started
+    recipe = with_steps(tiny_recipe, learning_rate=1e-12)
+    network, _ = run("output", recipe=recipe, start=tiny_model)
+    _, first = load_network(tiny_model)
+    torch.testing.assert_close(network.event_head.weight, first.event_head.weight)
+    torch.testing.assert_close(network.stem[0].weight, first.stem[0].weight)
+
+
+def test_a_model_of_another_shape_is_no_start(run, tiny_model, tiny_recipe):
+    other = dataclasses.replace(tiny_recipe, network=dataclasses.replace(tiny_recipe.network, stem_channels=8))
+    with pytest.raises(ConfigError, match="has another network, other features or other classes than recipe 'tiny'"):
+        run("output", recipe=other, start=tiny_model)

@@ -19,6 +19,10 @@ def train(
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Model folder to write; a stopped run goes on there."),
     ],
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="NAME|FOLDER", help="Begin with the weights of this model, not random ones."),
+    ] = None,
     cache: options.Cache = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
@@ -27,14 +31,13 @@ def train(
 
     Example: compact train models/compactnet/recipe.toml --corpus corpus --output my-model
     """
-    from compactcli.checkpoint import read_config
+    from compactcli.checkpoint import find_model, read_config
     from compactcli.cli.console import say
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.datasets import VALIDATION
     from compactcli.engine.torch import choose_device
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe
-    from compactcli.training import STATE
     from compactcli.training import train as train_network
     from compactcli.tuning import release
 
@@ -58,12 +61,12 @@ def train(
             device=chosen,
             report=report,
             loading=lambda done, total: progress.show("log-mels", done, total),
+            start=None if start is None else find_model(start),
         )
         held_out = HeldOut(corpus, recipe, split=VALIDATION, cache=cache_folder(cache))
         release(network, recipe, held_out, output, report=progress.counter("calibration"))
     if recipe_path.resolve() != (output / "recipe.toml").resolve():
         shutil.copyfile(recipe_path, output / "recipe.toml")
-    (output / STATE).unlink(missing_ok=True)
     if not quiet:
         config = read_config(output)
         say(f"wrote {output}: {len(config.scenes)} scenes, {len(config.events)} events")
