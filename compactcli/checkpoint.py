@@ -77,11 +77,16 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def verify(folder: Path, config: ModelConfig) -> None:
-    """Check every file that ``config`` names against its sha256.
+    """Check every file that ``config`` names against its sha256; the weights must be among them.
 
     Raises:
-        ModelError: A file is missing or differs.
+        ModelError: A file is missing or differs, or the weights have no checksum.
     """
+    if WEIGHTS not in config.sha256:
+        raise ModelError(
+            f"model settings '{folder / CONFIG}' hold no sha256 of {WEIGHTS}, expected one",
+            hint="write the model folder with compact train",
+        )
     for name, expected in config.sha256.items():
         path = folder / name
         try:
