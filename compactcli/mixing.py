@@ -126,6 +126,7 @@ class Mixer:
     def _rows(self, part: Part) -> npt.NDArray[np.int64]:
         length = int(self.bank.length[part.recording])
         offsets = part.source_start + np.floor(np.arange(part.length) * part.stretch).astype(np.int64)
+        # rounding may ask for one frame past the end: the last one is held
         offsets = offsets % length if part.loop else np.minimum(offsets, length - 1)
         rows: npt.NDArray[np.int64] = self.bank.start[part.recording] + offsets
         return rows
