@@ -3,12 +3,28 @@
 Applying a calibration needs numpy alone, and so does fitting one.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from compactcli.config import CalibrationConfig
 
 Logits = npt.NDArray[np.float32]
+Real = TypeVar("Real", bound=np.floating)
+
+
+def calibrated_logits(logits: npt.NDArray[Real], calibration: CalibrationConfig) -> npt.NDArray[Real]:
+    """Event logits as ``event_scale * logit + event_bias``, in the precision that they come in.
+
+    Args:
+        logits: Shape ``(n_frames, n_events)``.
+        calibration: Scale and bias per class; no biases means zeros.
+    """
+    shifted: npt.NDArray[Real] = logits * logits.dtype.type(calibration.event_scale)
+    if calibration.event_bias:
+        shifted = shifted + np.asarray(calibration.event_bias, dtype=logits.dtype)
+    return shifted
 
 
 def event_probabilities(logits: Logits, calibration: CalibrationConfig) -> Logits:
@@ -21,11 +37,8 @@ def event_probabilities(logits: Logits, calibration: CalibrationConfig) -> Logit
     Returns:
         Shape ``(n_frames, n_events)``, in [0, 1].
     """
-    shifted = np.float32(calibration.event_scale) * logits
-    if calibration.event_bias:
-        shifted = shifted + np.asarray(calibration.event_bias, dtype=np.float32)
     # tanh never overflows, however large the logit
-    probabilities: Logits = 0.5 * (1 + np.tanh(0.5 * shifted))
+    probabilities: Logits = 0.5 * (1 + np.tanh(0.5 * calibrated_logits(logits, calibration)))
     return probabilities
 
 

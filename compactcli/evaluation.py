@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.audio import Waveform
-from compactcli.calibration import event_probabilities, scene_probabilities
+from compactcli.calibration import calibrated_logits, event_probabilities, scene_probabilities
 from compactcli.config import CalibrationConfig, DetectionConfig
 from compactcli.detection import detect_events
 from compactcli.engine import Engine
@@ -139,9 +139,7 @@ def tag_scores(logits: npt.NDArray[np.float32], calibration: CalibrationConfig) 
     Returns:
         Shape ``(n_events,)``; only their order and differences mean something.
     """
-    shifted = calibration.event_scale * logits.astype(np.float64)
-    if calibration.event_bias:
-        shifted = shifted + np.asarray(calibration.event_bias)
+    shifted = calibrated_logits(logits.astype(np.float64), calibration)
     peak = shifted.max(axis=0)
     pooled: npt.NDArray[np.float64] = peak + np.log(np.exp(shifted - peak).mean(axis=0))
     return pooled

@@ -133,19 +133,16 @@ class Mixer:
 
     def _log_mels(self, plans: list[Plan], rng: np.random.Generator) -> torch.Tensor:
         mix, features = self.recipe.mix, self.recipe.features
-        clip_of = np.concatenate([np.full(len(plan.parts), clip) for clip, plan in enumerate(plans)]).astype(np.int64)
         parts = [part for plan in plans for part in plan.parts]
+        clip_of = np.repeat(np.arange(len(plans)), [len(plan.parts) for plan in plans])
+        reference_db = np.repeat([self.planner.reference_db(plan) for plan in plans], [len(p.parts) for p in plans])
         rows = np.zeros((len(parts), self.n_frames), dtype=np.int64)
         gain = np.full((len(parts), self.n_frames), -400.0, dtype=np.float32)
         bands = np.tile(np.arange(features.n_mels), (len(parts), 1))
-        reference: dict[int, float] = {}
         for index, part in enumerate(parts):
-            # a lone recording keeps its own level; what joins it is set relative to the first
-            reference.setdefault(clip_of[index], self.bank.level_db[part.recording] if part.level_db == 0.0 else -30.0)
             sounding = slice(part.start, part.start + part.length)
             rows[index, sounding] = self._rows(part)
-            level = reference[clip_of[index]] + part.level_db - self.bank.level_db[part.recording]
-            gain[index, sounding] = level
+            gain[index, sounding] = reference_db[index] + part.level_db - self.bank.level_db[part.recording]
             if self.curves is not None and mix.shift_bands:
                 bands[index] += rng.integers(-mix.shift_bands, mix.shift_bands + 1)
         bands = np.clip(bands, 0, features.n_mels - 1)

@@ -100,9 +100,18 @@ class Planner:
             parts.append(self.place(rng, second, rng.uniform(*mix.mixup_db)))
         return Plan(parts=tuple(parts), kind="clip")
 
+    def reference_db(self, plan: Plan) -> float:
+        """Level in dB that the parts' levels are relative to.
+
+        A first part at 0 dB keeps its own level, so a lone recording stays as it is; otherwise it is -30 dB.
+        """
+        if plan.parts and plan.parts[0].level_db == 0.0:
+            return float(self.bank.level_db[plan.parts[0].recording])
+        return -30.0
+
     def _event_pool(self, rng: np.random.Generator) -> list[int]:
-        names = self.event_names or [_pick(rng, self.event_names)]
-        return self.pools.by_event[names[rng.choice(len(names), p=self.event_weights)]]
+        _refuse_empty(self.event_names)
+        return self.pools.by_event[self.event_names[rng.choice(len(self.event_names), p=self.event_weights)]]
 
     def _recording(self, rng: np.random.Generator, pool: list[int]) -> int:
         return _pick_fairly(rng, pool, self.bank.recordings, by_source=self.recipe.mix.by_source)
@@ -191,27 +200,30 @@ class Planner:
         return parts
 
 
-def _pick(rng: np.random.Generator, items: list[T]) -> T:
+def _refuse_empty(items: list[T]) -> None:
     if not items:
         raise ManifestError(
             "this side of the split has no recording for what a clip needs,"
             " expected events, scenes, events with known times and steady backgrounds",
             hint="hold less out, or set the weight of that kind of clip to 0 in the recipe's [mix]",
         )
+
+
+def _pick(rng: np.random.Generator, items: list[T]) -> T:
+    _refuse_empty(items)
     return items[int(rng.integers(len(items)))]
 
 
 def _pick_fairly(
     rng: np.random.Generator, pool: list[int], recordings: tuple[Recording, ...], *, by_source: bool
 ) -> int:
+    _refuse_empty(pool)
     # a folder's chance grows with the root of its size, so that 120 clips of one app do not drown 30 of ESC-50
     folders: dict[str, dict[str, list[int]]] = {}
     for index in pool:
         recording = recordings[index]
         group = recording.source if by_source else recording.file
         folders.setdefault(recording.folder, {}).setdefault(group, []).append(index)
-    if not folders:
-        return _pick(rng, pool)
     names = sorted(folders)
     weights = np.sqrt([len(folders[name]) for name in names])
     groups = folders[names[rng.choice(len(names), p=weights / weights.sum())]]

@@ -91,15 +91,12 @@ class WaveformMixer:
         """Add the parts of a plan; the sum is scaled down where it would clip."""
         bank = self.planner.bank
         mixed = np.zeros(self.planner.n_frames * self.hop, dtype=np.float32)
-        reference_db = None
+        reference_db = self.planner.reference_db(plan)
         events: list[Event] = []
         unsure: set[str] = set()
         for part in plan.parts:
             recording = bank.recordings[part.recording]
-            level_db = bank.level_db[part.recording]
-            if reference_db is None:
-                reference_db = level_db if part.level_db == 0.0 else -30.0
-            gain = 10 ** ((reference_db + part.level_db - level_db) / 20)
+            gain = 10 ** ((reference_db + part.level_db - bank.level_db[part.recording]) / 20)
             piece = self._piece(part) * np.float32(gain)
             start = part.start * self.hop
             mixed[start : start + len(piece)] += piece

@@ -60,8 +60,7 @@ def fit_calibration(
         scene_logits.append(hear(engine, waveform).scenes)
         scene_truth.append(config.scenes.index(scene))
         report()
-    return dataclasses.replace(
-        CalibrationConfig(),
+    return CalibrationConfig(
         scene_scale=round(fit_scene_scale(np.array(scene_logits), np.array(scene_truth)), 4),
         event_scale=round(scale, 4),
         event_bias=tuple(round(float(bias + shift), 4) for bias in biases),
