@@ -6,7 +6,6 @@ unknown and missing keys, so a model folder cannot be half understood.
 
 import dataclasses
 import math
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,15 +74,11 @@ class StageConfig:
         channels: Width, divisible by the network's group size.
         n_blocks: Residual blocks after the block that changes the width.
         kernel_size: Depth-wise kernel as (frequency, time), both odd.
-        time_dilation: Spacing of the kernel's taps in time; doubled at every block when ``grow_dilation``.
-        grow_dilation: Whether the dilation doubles from block to block.
     """
 
     channels: int
     n_blocks: int
     kernel_size: tuple[int, int] = (3, 3)
-    time_dilation: int = 1
-    grow_dilation: bool = False
 
     def __post_init__(self) -> None:
         require(self.channels > 0, f"a stage has {self.channels} channels, expected at least 1")
@@ -92,7 +87,6 @@ class StageConfig:
             all(size > 0 and size % 2 == 1 for size in self.kernel_size),
             f"a stage has kernel {self.kernel_size}, expected two odd sizes",
         )
-        require(self.time_dilation > 0, f"a stage has time dilation {self.time_dilation}, expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +97,8 @@ class NetworkConfig:
         stem_channels: Channels after the first convolution, which halves time and frequency.
         stem_kernel_size: Kernel of the first convolution as (frequency, time), both odd.
         stages: Two-dimensional stages; each halves the frequency axis on entry.
-        context: The one-dimensional stage that follows frequency pooling, or None.
+        context: One-dimensional stages that follow frequency pooling, residual blocks only; long kernels
+            see seconds, and cost little there.
         operation: Interchannel operation.
         group_size: Adjacent channels joined by one interchannel operation.
     """
@@ -113,9 +108,12 @@ class NetworkConfig:
     stages: tuple[StageConfig, ...] = (
         StageConfig(channels=64, n_blocks=1),
         StageConfig(channels=128, n_blocks=2),
-        StageConfig(channels=256, n_blocks=3),
+        StageConfig(channels=256, n_blocks=4),
     )
-    context: StageConfig | None = StageConfig(channels=256, n_blocks=3, kernel_size=(1, 9))
+    context: tuple[StageConfig, ...] = (
+        StageConfig(channels=256, n_blocks=3, kernel_size=(1, 9)),
+        StageConfig(channels=256, n_blocks=3, kernel_size=(1, 33)),
+    )
     operation: str = "max"
     group_size: int = 2
 
@@ -275,10 +273,6 @@ def _build(kind: Any, value: Any, where: str, partial: bool) -> Any:
         except TypeError as error:
             raise ConfigError(f"{where} lacks settings: {error}") from error
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _build(next(item for item in arguments if item is not type(None)), value, where, partial)
     if origin is tuple:
         require(isinstance(value, list | tuple), f"{where} is {type(value).__name__}, expected a list")
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)

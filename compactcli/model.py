@@ -24,7 +24,7 @@ class _PairMax(torch.autograd.Function):
     """Maximum of neighbouring channels; where both are equal, the gradient goes to the first.
 
     Strided views and one saved mask: three times as fast on a CPU, forward and backward, as
-    pooling over channels or a reduction over a reshaped view.
+    pooling over channels or a reduction over a reshaped view. Gradients keep channels innermost.
     """
 
     @staticmethod
@@ -37,11 +37,9 @@ class _PairMax(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         (gradient,) = gradients
         (takes_first,) = ctx.saved_tensors
-        batch, channels, *rest = gradient.shape
-        pairs = gradient.new_empty(batch, channels, 2, *rest)
-        pairs[:, :, 0] = gradient * takes_first
-        torch.sub(gradient, pairs[:, :, 0], out=pairs[:, :, 1])
-        return pairs.view(batch, 2 * channels, *rest)
+        first = gradient * takes_first
+        pairs = torch.stack([part.movedim(1, -1) for part in (first, gradient - first)], dim=-1)
+        return pairs.flatten(-2).movedim(-1, 1)
 
 
 def _max(x: torch.Tensor, group_size: int) -> torch.Tensor:
@@ -117,14 +115,13 @@ class CompactConv2d(nn.Module):
         stride: Of the depth-wise convolution, ``(height, width)`` or one number for both.
         group_size: Adjacent channels joined by one operation; 1 is the depth-wise separable convolution.
         operation: See `InterchannelOp`.
-        dilation: Spacing of the depth-wise kernel's taps, ``(height, width)`` or one number for both.
 
     Raises:
         ConfigError: Channels are not divisible by the group size, or a kernel side is even.
 
     Source:
-        arXiv 2007.01696, the block's figure (``group_size=2``). Dilation and the operations beyond
-        plain pooling are ours.
+        arXiv 2007.01696, the block's figure (``group_size=2``). The operations beyond plain pooling
+        are ours.
     """
 
     def __init__(
@@ -135,21 +132,16 @@ class CompactConv2d(nn.Module):
         stride: int | tuple[int, int] = 1,
         group_size: int = 2,
         operation: str = "max",
-        *,
-        dilation: int | tuple[int, int] = 1,
     ) -> None:
         super().__init__()
         kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-        spacing = (dilation, dilation) if isinstance(dilation, int) else dilation
         if any(side % 2 == 0 for side in kernel):
             raise ConfigError(f"kernel_size is {kernel}, expected odd sides")
         interchannel = InterchannelOp(operation, group_size)
         if in_channels % group_size:
             raise ConfigError(f"in_channels is {in_channels}, not divisible by group_size {group_size}")
-        padding = (kernel[0] // 2 * spacing[0], kernel[1] // 2 * spacing[1])
-        self.depthwise = nn.Conv2d(
-            in_channels, in_channels, kernel, stride, padding, spacing, groups=in_channels, bias=False
-        )
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.depthwise = nn.Conv2d(in_channels, in_channels, kernel, stride, padding, groups=in_channels, bias=False)
         self.interchannel = interchannel
         self.pointwise = nn.Conv2d(in_channels // group_size, out_channels, 1, bias=False)
 
@@ -157,11 +149,6 @@ class CompactConv2d(nn.Module):
         """``(batch, C_in, H, W)`` to ``(batch, C_out, ceil(H / stride), ceil(W / stride))``."""
         output: torch.Tensor = self.pointwise(self.interchannel(self.depthwise(x)))
         return output
-
-
-def halve_frequency(x: torch.Tensor) -> torch.Tensor:
-    """Mean of neighbouring bands: ``(batch, C, H, T)`` to ``(batch, C, H / 2, T)``, ``H`` even."""
-    return (x[:, :, 0::2] + x[:, :, 1::2]) * 0.5
 
 
 class CompactBlock(nn.Module):
@@ -173,7 +160,6 @@ class CompactBlock(nn.Module):
         network: Interchannel operation and group size.
         halve: Whether neighbouring frequency bands are averaged first. On a CPU this trains twice
             as fast as a strided depth-wise convolution and sees the same samples.
-        time_dilation: Spacing of the kernel's taps in time.
     """
 
     def __init__(
@@ -183,7 +169,6 @@ class CompactBlock(nn.Module):
         network: NetworkConfig,
         *,
         halve: bool = False,
-        time_dilation: int = 1,
     ) -> None:
         super().__init__()
         self.halve = halve
@@ -194,7 +179,6 @@ class CompactBlock(nn.Module):
             1,
             network.group_size,
             network.operation,
-            dilation=(1, time_dilation),
         )
         self.norm = nn.BatchNorm2d(stage.channels)
         self.residual = in_channels == stage.channels
@@ -202,7 +186,7 @@ class CompactBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, in_channels, H, T)`` to ``(batch, channels, H or H / 2, T)``."""
         if self.halve:
-            x = halve_frequency(x)
+            x = nn.functional.avg_pool2d(x, (2, 1))
         y = self.norm(self.convolution(x))
         return nn.functional.relu(y + x if self.residual else y)
 
@@ -240,17 +224,14 @@ class CompactNet(nn.Module):
         blocks: list[nn.Module] = []
         channels = config.stem_channels
         for stage in config.stages:
-            for index in range(stage.n_blocks + 1):
-                dilation = stage.time_dilation * (2**index if stage.grow_dilation else 1)
-                blocks.append(CompactBlock(channels, stage, config, halve=index == 0, time_dilation=dilation))
-                channels = stage.channels
+            blocks.append(CompactBlock(channels, stage, config, halve=True))
+            channels = stage.channels
+            blocks += [CompactBlock(channels, stage, config) for _ in range(stage.n_blocks)]
         self.stages = nn.Sequential(*blocks)
         context: list[nn.Module] = []
-        if config.context is not None:
-            stage = config.context
-            for index in range(stage.n_blocks):
-                dilation = stage.time_dilation * (2**index if stage.grow_dilation else 1)
-                context.append(CompactBlock(channels, stage, config, time_dilation=dilation))
+        for stage in config.context:
+            for _ in range(stage.n_blocks):
+                context.append(CompactBlock(channels, stage, config))
                 channels = stage.channels
         self.context = nn.Sequential(*context)
         self.embedding_size = channels
@@ -258,13 +239,15 @@ class CompactNet(nn.Module):
         self.event_head = nn.Conv1d(channels, n_events, 1)
         # events are rare: starting near 2 % saves the first epoch from unlearning 50 %
         nn.init.constant_(self.event_head.bias, -4.0)  # type: ignore[arg-type]
+        # channels innermost: depth-wise convolutions run 3 times as fast on a CPU
+        self.to(memory_format=torch.channels_last)
 
     @property
     def context_frames(self) -> int:
         """Log-mel frames before and after an output frame's own that can change its logits."""
         stem = self.config.stem_kernel_size[1] // 2
         reach = sum(
-            module.dilation[1] * (module.kernel_size[1] // 2)
+            module.kernel_size[1] // 2
             for module in [*self.stages.modules(), *self.context.modules()]
             if isinstance(module, nn.Conv2d)
         )
@@ -283,7 +266,7 @@ class CompactNet(nn.Module):
         x = self.stages(self.stem(x))  # (batch, channels, n_bands, n_output_frames)
         # the mean says how much of it, the maximum says that it is there in some band
         x = x.mean(dim=2, keepdim=True) + x.amax(dim=2, keepdim=True)  # (batch, channels, 1, n_output_frames)
-        output: torch.Tensor = self.context(x)
+        output: torch.Tensor = self.context(x.contiguous(memory_format=torch.channels_last))
         return output.squeeze(2)
 
     def forward(self, log_mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

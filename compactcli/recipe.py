@@ -20,6 +20,7 @@ class SplitConfig:
         test_folds: Corpus folder to its test folds.
         test_sources: Corpus folder to source names (file stem, track, speaker) that are test.
         test_prefixes: Corpus folder to beginnings of file names that are test.
+        dropped: Corpus folder to names of files that are on no side, such as copies of another folder's recordings.
         test_share: Corpus folder to the share of the remaining sources that is test, by hash.
         validation_share: Share of the sources left for training that is validation instead, by hash.
         validation_folders: Folders that validation sources come from.
@@ -29,6 +30,7 @@ class SplitConfig:
     test_sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     test_prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     test_share: Mapping[str, float] = field(default_factory=dict)
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     validation_share: float = 0.08
     validation_folders: tuple[str, ...] = ()
 

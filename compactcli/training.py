@@ -1,5 +1,6 @@
 """A labelled corpus becomes a model: the loop, its schedule, its checkpoints and its validation."""
 
+import dataclasses
 import json
 import math
 import pickle
@@ -22,7 +23,7 @@ from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_ta
 from compactcli.errors import ConfigError
 from compactcli.losses import TeacherHeads, pool_tags, training_losses
 from compactcli.mixing import Batch, Mixer
-from compactcli.model import CompactNet
+from compactcli.model import CompactBlock, CompactNet
 from compactcli.plans import Plan, Planner
 from compactcli.recipe import OptimisationConfig, Recipe
 
@@ -223,18 +224,35 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
 
 def _copy_weights(start: Path, network: CompactNet, recipe: Recipe) -> None:
     config, trained = load_network(start)
-    same = (config.network, config.features, config.scenes, config.events) == (
-        recipe.network,
+    same_data = (config.features, config.scenes, config.events) == (
         recipe.features,
         tuple(recipe.scenes),
         recipe.events.classes,
     )
-    if not same:
+    if not same_data or not _begins_like(network, trained):
         raise ConfigError(
             f"model '{start}' has another network, other features or other classes than recipe '{recipe.name}'",
-            hint="start from a model that was trained with the same [network], [features], scenes and events",
+            hint="start from a model with the same [features], scenes and events, and the same [network] or one"
+            " that lacks only residual blocks at its end or at the end of its last stage",
         )
-    network.load_state_dict(trained.state_dict())
+    missing = network.load_state_dict(trained.state_dict(), strict=False).missing_keys
+    for name, block in network.named_modules():
+        # a block that the model lacks begins as the identity: what it adds to its residual is 0
+        if isinstance(block, CompactBlock) and f"{name}.norm.weight" in missing:
+            nn.init.zeros_(block.norm.weight)
+
+
+def _begins_like(network: CompactNet, trained: CompactNet) -> bool:
+    own, other = network.config, trained.config
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    added = [*list(network.stages)[len(trained.stages) :], *list(network.context)[len(trained.context) :]]
+    return (
+        dataclasses.replace(own, stages=other.stages, context=other.context) == other
+        and all(shapes.get(name) == tensor.shape for name, tensor in trained.state_dict().items())
+        # widths alone do not say at which block the frequency axis is halved
+        and all(a.halve == b.halve for a, b in zip(network.stages, trained.stages, strict=False))
+        and all(block.residual and not block.halve for block in added)
+    )
 
 
 def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from tiny_model import CONFIG, make_network
@@ -29,7 +31,7 @@ def test_every_compact_convolution_costs_what_the_formula_says(group_size):
     network = make_default(group_size)
     costs = by_name(network)
     convolutions = {name: module for name, module in network.named_modules() if isinstance(module, CompactConv2d)}
-    assert len(convolutions) == 2 + 3 + 4 + 3
+    assert len(convolutions) == 2 + 3 + 5 + 6
     for name, module in convolutions.items():
         channels, (height, width) = module.depthwise.in_channels, module.depthwise.kernel_size
         depthwise, pointwise = costs[f"{name}.depthwise"], costs[f"{name}.pointwise"]
@@ -45,7 +47,7 @@ def test_the_ratio_to_the_depthwise_separable_convolution():
     assert compact.keys() == separable.keys()
     for name, module in network.named_modules():
         if isinstance(module, CompactConv2d):
-            taps, out_channels = 9, module.pointwise.out_channels  # 3 x 3 and, in the context stage, 1 x 9
+            taps, out_channels = math.prod(module.depthwise.kernel_size), module.pointwise.out_channels
             expected = (taps + out_channels / 2) / (taps + out_channels)
             for quantity in ("parameters", "macs_per_s"):
                 ours, theirs = (
@@ -110,7 +112,7 @@ def test_counting_leaves_the_network_as_it_was(training):
 
 def test_kinds_do_not_depend_on_the_width():
     config = NetworkConfig(
-        stem_channels=2, stages=(StageConfig(channels=2, n_blocks=0, kernel_size=(1, 1)),), context=None
+        stem_channels=2, stages=(StageConfig(channels=2, n_blocks=0, kernel_size=(1, 1)),), context=()
     )
     network = CompactNet(config, n_mels=4, n_scenes=1, n_events=1)
     costs = by_name(network, FeatureConfig(n_mels=4))

@@ -16,6 +16,7 @@ from compactcli.config import (
     to_json,
 )
 from compactcli.errors import ConfigError
+from compactcli.recipe import MixConfig
 
 MODEL = ModelConfig(
     name="tiny",
@@ -23,7 +24,7 @@ MODEL = ModelConfig(
     scenes=("rain", "cafe"),
     events=("dog", "cat", "siren"),
     features=FeatureConfig(n_mels=40),
-    network=NetworkConfig(stages=(StageConfig(channels=8, n_blocks=1, kernel_size=(3, 5)),), context=None),
+    network=NetworkConfig(stages=(StageConfig(channels=8, n_blocks=1, kernel_size=(3, 5)),), context=()),
     detection=DetectionConfig(threshold=0.4, class_thresholds={"dog": 0.7}),
     calibration=CalibrationConfig(scene_scale=2.0, scene_bias=(0.5, -0.5), event_bias=(0.0, 1.0, 2.0)),
     training={"epochs": 3, "notes": ["a", None]},
@@ -58,13 +59,6 @@ def test_a_partial_table_leaves_the_defaults():
     assert config == FeatureConfig(n_mels=32)
 
 
-def test_a_setting_that_may_be_none_takes_both():
-    plain = to_json(NetworkConfig(context=None))
-    assert plain["context"] is None
-    assert from_json(NetworkConfig, plain, where="x").context is None
-    assert from_json(NetworkConfig, to_json(NetworkConfig()), where="x") == NetworkConfig()
-
-
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
@@ -73,7 +67,7 @@ def test_a_setting_that_may_be_none_takes_both():
             {"treshold": 0.5},
             r"here has unknown settings \['treshold'\], expected some of \['threshold'",
         ),
-        (NetworkConfig, {"context": {"width": 3}}, r"here\.context has unknown settings \['width'\]"),
+        (NetworkConfig, {"context": [{"width": 3}]}, r"here\.context\[0\] has unknown settings \['width'\]"),
         (NetworkConfig, {"stages": [{"channels": 8}]}, r"here\.stages\[0\] lacks settings: .*n_blocks"),
         (FeatureConfig, 3, "here is int, expected a table of settings"),
         (FeatureConfig, {"n_mels": "64"}, "here.n_mels is '64', expected int"),
@@ -82,7 +76,7 @@ def test_a_setting_that_may_be_none_takes_both():
         (FeatureConfig, {"f_min": True}, "here.f_min is True, expected float"),
         (FeatureConfig, {"f_min": None}, "here.f_min is None, expected float"),
         (NetworkConfig, {"operation": 1}, "here.operation is 1, expected str"),
-        (StageConfig, {"channels": 8, "n_blocks": 1, "grow_dilation": 1}, "here.grow_dilation is 1, expected bool"),
+        (MixConfig, {"by_source": 1}, "here.by_source is 1, expected bool"),
         (StageConfig, {"channels": 8, "n_blocks": 1, "kernel_size": 3}, "here.kernel_size is int, expected a list"),
         (StageConfig, {"channels": 8, "n_blocks": 1, "kernel_size": [3]}, "here.kernel_size has 1 values, expected 2"),
         (StageConfig, {"channels": 8, "n_blocks": 1, "kernel_size": [3, "3"]}, r"here\.kernel_size\[1\] is '3'"),
@@ -132,7 +126,6 @@ def test_features_are_checked(changes, message):
         ({"n_blocks": -1}, "a stage has -1 blocks"),
         ({"kernel_size": (3, 4)}, r"a stage has kernel \(3, 4\), expected two odd sizes"),
         ({"kernel_size": (-1, 3)}, r"a stage has kernel \(-1, 3\)"),
-        ({"time_dilation": 0}, "a stage has time dilation 0"),
     ],
 )
 def test_stages_are_checked(changes, message):

@@ -89,6 +89,14 @@ def test_what_is_held_out(tiny_corpus, tiny_recipe):
     assert sides["speech/audio/b.ogg"] == VALIDATION
 
 
+def test_files_that_the_recipe_drops_are_on_no_side(tiny_corpus, tiny_recipe):
+    split = dataclasses.replace(tiny_recipe.split, dropped={"ambience": ("street.ogg",)})
+    recordings = read_corpus(tiny_corpus, dataclasses.replace(tiny_recipe, split=split))
+    sides = {path: item.split for path, item in by_path(recordings).items()}
+    assert sides["ambience/audio/street.ogg"] == DROPPED
+    assert sides["ambience/audio/avenue.ogg"] == TRAIN
+
+
 def test_a_recording_that_tests_another_folder_is_dropped(tiny_corpus, tiny_recipe):
     recordings = read_corpus(tiny_corpus, tiny_recipe)
     [dropped] = [item for item in recordings if item.split == DROPPED]

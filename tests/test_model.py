@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from compactcli.config import NetworkConfig, StageConfig
 from compactcli.errors import ConfigError
-from compactcli.model import OPERATIONS, CompactConv2d, CompactNet, InterchannelOp, _PairMax, halve_frequency
+from compactcli.model import OPERATIONS, CompactConv2d, CompactNet, InterchannelOp, _PairMax
 
 NUMPY = {
     "max": lambda groups: groups.max(axis=2),
@@ -194,11 +194,9 @@ def test_depthwise_then_interchannel_then_pointwise():
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_three_steps_one_after_another(operation):
-    convolution = make_convolution(6, 4, (3, 5), (1, 2), 2, operation, dilation=(1, 2))
+    convolution = make_convolution(6, 4, (3, 5), (1, 2), 2, operation)
     x = draw(2, 6, 7, 9)
-    z = functional.conv2d(
-        x, convolution.depthwise.weight, stride=(1, 2), padding=(1, 4), dilation=(1, 2), groups=6
-    )  # (2, 6, 7, 5)
+    z = functional.conv2d(x, convolution.depthwise.weight, stride=(1, 2), padding=(1, 2), groups=6)  # (2, 6, 7, 5)
     joined = torch.from_numpy(NUMPY[operation](z.detach().numpy().reshape(2, 3, 2, 7, 5)))
     torch.testing.assert_close(convolution(x), functional.conv2d(joined, convolution.pointwise.weight))
 
@@ -215,10 +213,9 @@ def test_the_weights_are_those_of_the_formula(group_size):
     width=st.integers(1, 12),
     kernel=st.tuples(st.sampled_from([1, 3, 5]), st.sampled_from([1, 3, 7])),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    dilation=st.tuples(st.integers(1, 2), st.integers(1, 4)),
 )
-def test_an_axis_becomes_its_length_by_the_stride_rounded_up(height, width, kernel, stride, dilation):
-    convolution = CompactConv2d(2, 3, kernel, stride, dilation=dilation)
+def test_an_axis_becomes_its_length_by_the_stride_rounded_up(height, width, kernel, stride):
+    convolution = CompactConv2d(2, 3, kernel, stride)
     expected = (1, 3, -(-height // stride[0]), -(-width // stride[1]))
     assert tuple(convolution(torch.zeros(1, 2, height, width)).shape) == expected
 
@@ -250,13 +247,8 @@ def make_net(network, *, n_mels=16):
         return CompactNet(network, n_mels=n_mels, n_scenes=2, n_events=3).eval()
 
 
-def test_halving_frequency_is_the_mean_of_neighbours():
-    x = draw(2, 3, 6, 5)
-    torch.testing.assert_close(halve_frequency(x), functional.avg_pool2d(x, (2, 1)))
-
-
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 50, 51])
-@pytest.mark.parametrize("context", [CONFIG.network.context, None], ids=["context", "no context"])
+@pytest.mark.parametrize("context", [CONFIG.network.context, ()], ids=["context", "no context"])
 def test_two_log_mel_frames_are_one_output_frame(n_frames, context):
     network = make_net(NetworkConfig(stem_channels=4, stages=CONFIG.network.stages, context=context))
     with torch.no_grad():
@@ -303,12 +295,15 @@ def test_events_start_out_rare():
 
 SHAPES = {
     "tiny": CONFIG.network,
-    "no context": NetworkConfig(stem_channels=4, stages=CONFIG.network.stages, context=None),
-    "wide stem": NetworkConfig(stem_channels=4, stem_kernel_size=(3, 7), stages=CONFIG.network.stages, context=None),
-    "dilated": NetworkConfig(
+    "no context": NetworkConfig(stem_channels=4, stages=CONFIG.network.stages, context=()),
+    "wide stem": NetworkConfig(stem_channels=4, stem_kernel_size=(3, 7), stages=CONFIG.network.stages, context=()),
+    "long kernels": NetworkConfig(
         stem_channels=4,
-        stages=(StageConfig(channels=8, n_blocks=2, kernel_size=(3, 5), time_dilation=2, grow_dilation=True),),
-        context=StageConfig(channels=12, n_blocks=2, kernel_size=(1, 9)),
+        stages=(StageConfig(channels=8, n_blocks=2, kernel_size=(3, 5)),),
+        context=(
+            StageConfig(channels=12, n_blocks=2, kernel_size=(1, 9)),
+            StageConfig(channels=12, n_blocks=1, kernel_size=(1, 17)),
+        ),
     ),
 }
 

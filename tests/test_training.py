@@ -249,7 +249,41 @@ def test_training_can_start_from_a_model(run, tiny_model, tiny_recipe):
     torch.testing.assert_close(network.stem[0].weight, first.stem[0].weight)
 
 
-def test_a_model_of_another_shape_is_no_start(run, tiny_model, tiny_recipe):
-    other = dataclasses.replace(tiny_recipe, network=dataclasses.replace(tiny_recipe.network, stem_channels=8))
+def grown(recipe, *, stages=0, context=0):
+    network = recipe.network
+    *early, last = network.stages
+    longer = (*early, dataclasses.replace(last, n_blocks=last.n_blocks + stages))
+    added = (dataclasses.replace(last, n_blocks=context, kernel_size=(1, 5)),) if context else ()
+    return dataclasses.replace(
+        recipe, network=dataclasses.replace(network, stages=longer, context=(*network.context, *added))
+    )
+
+
+def test_blocks_that_the_first_model_lacks_begin_as_the_identity(run, tiny_model, tiny_recipe):
+    recipe = grown(with_steps(tiny_recipe, learning_rate=1e-12), stages=1, context=2)
+    network, _ = run("output", recipe=recipe, start=tiny_model)
+    _, first = load_network(tiny_model)
+    torch.testing.assert_close(network.event_head.weight, first.event_head.weight)
+    added = [*network.stages[len(first.stages) :], *network.context[len(first.context) :]]
+    assert len(added) == 3
+    x = torch.rand(2, first.embedding_size, 4, 9)
+    for block in added:
+        torch.testing.assert_close(block(x), x)
+        assert block.convolution.depthwise.weight.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: dataclasses.replace(network, stem_channels=8),
+        lambda network: dataclasses.replace(network, operation="mean"),
+        lambda network: dataclasses.replace(network, context=()),
+        # the same shapes, but the frequency axis is halved once more instead of a residual block
+        lambda network: dataclasses.replace(network, stages=(*network.stages, network.stages[-1])),
+    ],
+    ids=["width", "operation", "fewer blocks", "another stage"],
+)
+def test_a_model_of_another_shape_is_no_start(run, tiny_model, tiny_recipe, change):
+    other = dataclasses.replace(tiny_recipe, network=change(tiny_recipe.network))
     with pytest.raises(ConfigError, match="has another network, other features or other classes than recipe 'tiny'"):
         run("output", recipe=other, start=tiny_model)

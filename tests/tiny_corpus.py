@@ -95,7 +95,7 @@ stem_kernel_size = [3, 3]
 channels = 8
 n_blocks = 0
 
-[network.context]
+[[network.context]]
 channels = 8
 n_blocks = 1
 kernel_size = [1, 3]

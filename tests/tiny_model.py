@@ -14,7 +14,10 @@ CONFIG = ModelConfig(
     network=NetworkConfig(
         stem_channels=4,
         stages=(StageConfig(channels=8, n_blocks=1), StageConfig(channels=8, n_blocks=0)),
-        context=StageConfig(channels=8, n_blocks=2, kernel_size=(1, 3), grow_dilation=True),
+        context=(
+            StageConfig(channels=8, n_blocks=1, kernel_size=(1, 3)),
+            StageConfig(channels=8, n_blocks=1, kernel_size=(1, 5)),
+        ),
     ),
     calibration=CalibrationConfig(scene_scale=2.0, event_bias=(0.5, 0.0, -0.5)),
     training={"steps": 0},
