@@ -15,6 +15,7 @@ from compactcli.errors import ConfigError
 from compactcli.timing import FrameClock
 
 FORMAT_VERSION = 1
+LOWEST_THRESHOLD = 0.01  # a sigmoid is never 0: without a floor, a large hysteresis would let no event end
 
 T = typing.TypeVar("T")
 
@@ -127,6 +128,13 @@ class NetworkConfig:
         """Log-mel frames per output frame."""
         return 2
 
+    @property
+    def context_frames(self) -> int:
+        """Log-mel frames before and after an output frame's own that can change its logits."""
+        reach = sum((1 + stage.n_blocks) * (stage.kernel_size[1] // 2) for stage in self.stages)
+        reach += sum(stage.n_blocks * (stage.kernel_size[1] // 2) for stage in self.context)
+        return self.stem_kernel_size[1] // 2 + reach * self.time_stride
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionConfig:
@@ -135,6 +143,7 @@ class DetectionConfig:
     Args:
         threshold: A class is active where its smoothed probability is at or above this, in [0, 1].
         class_thresholds: Thresholds of single classes, which override ``threshold``.
+        hysteresis: How far below its threshold a class may fall while an event goes on, in [0, 1]; not below 0.01.
         median_s: Length of the median filter in seconds; 0 switches it off.
         max_gap_s: Gaps up to this many seconds inside one class are closed.
         min_duration_s: Events shorter than this many seconds are dropped, after gaps were closed.
@@ -142,6 +151,7 @@ class DetectionConfig:
 
     threshold: float = 0.5
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    hysteresis: float = 0.0
     median_s: float = 0.2
     max_gap_s: float = 0.2
     min_duration_s: float = 0.1
@@ -149,6 +159,7 @@ class DetectionConfig:
     def __post_init__(self) -> None:
         for name, value in {"threshold": self.threshold, **self.class_thresholds}.items():
             require(0 <= value <= 1, f"the threshold of '{name}' is {value}, expected a number from 0 to 1")
+        require(0 <= self.hysteresis <= 1, f"hysteresis is {self.hysteresis}, expected a number from 0 to 1")
         for name in ("median_s", "max_gap_s", "min_duration_s"):
             value = getattr(self, name)
             require(math.isfinite(value) and value >= 0, f"{name} is {value}, expected seconds, 0 or more")
@@ -156,6 +167,11 @@ class DetectionConfig:
     def threshold_of(self, label: str) -> float:
         """Threshold that holds for one class."""
         return self.class_thresholds.get(label, self.threshold)
+
+    def lower_threshold_of(self, label: str) -> float:
+        """Threshold at or above which an event of one class goes on once it has begun."""
+        threshold = self.threshold_of(label)
+        return min(threshold, max(threshold - self.hysteresis, LOWEST_THRESHOLD))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,10 +293,8 @@ def _build(kind: Any, value: Any, where: str, partial: bool) -> Any:
         require(isinstance(value, list | tuple), f"{where} is {type(value).__name__}, expected a list")
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         require(len(kinds) == len(value), f"{where} has {len(value)} values, expected {len(kinds)}")
-        return tuple(
-            _build(item, part, f"{where}[{index}]", partial)
-            for index, (item, part) in enumerate(zip(kinds, value, strict=True))
-        )
+        parts = enumerate(zip(kinds, value, strict=True))
+        return tuple(_build(item, part, f"{where}[{index}]", partial) for index, (item, part) in parts)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         require(isinstance(value, Mapping), f"{where} is {type(value).__name__}, expected a table")
         return {str(key): _build(arguments[1], part, f"{where}.{key}", partial) for key, part in value.items()}

@@ -25,16 +25,16 @@ WORKSPACE_VALUES = 1 << 22
 TOLERANCE_S = 1e-9
 
 Probabilities = npt.NDArray[np.float32]
+Activity = npt.NDArray[np.bool_]
 
 
 def detect_events(scores: FrameScores, config: DetectionConfig) -> list[Event]:
     """Turn frame probabilities into sound events.
 
-    A class is active in a frame when its smoothed probability is at or above its
-    threshold. Neighbouring active frames form one event; gaps of at most
-    ``config.max_gap_s`` are closed before events shorter than
-    ``config.min_duration_s`` are dropped. An event's score is the highest smoothed
-    probability inside it.
+    A class becomes active in a frame where its smoothed probability is at or above its threshold, and stays so
+    while that is at or above the threshold less ``config.hysteresis``. Neighbouring active frames form one event;
+    gaps of at most ``config.max_gap_s`` are closed before events shorter than ``config.min_duration_s`` are
+    dropped. An event's score is the highest smoothed probability inside it.
 
     Args:
         scores: Probabilities in [0, 1], shape ``(n_frames, n_events)``, with evenly spaced frame edges in seconds.
@@ -121,7 +121,7 @@ class EventDecoder:
         self._config = config
         self._classes = tuple(classes)
         self._clock = clock
-        self._threshold = _thresholds(config, self._classes)
+        self._threshold, self._lower_threshold = _thresholds(config, self._classes)
         self._median_frames = clock.s_to_odd_frames(config.median_s)
         self._max_gap = clock.s_to_frames_within(config.max_gap_s)
         self._reset()
@@ -183,6 +183,7 @@ class EventDecoder:
         self._n_frames = 0
         self._n_smoothed = 0
         self._recent = np.empty((0, len(self._classes)), dtype=np.float32)
+        self._active = np.zeros(len(self._classes), dtype=np.bool_)
         self._open = NO_RUNS
 
     def _advance(self, probabilities: Probabilities) -> _Runs:
@@ -193,10 +194,12 @@ class EventDecoder:
             block = np.concatenate([self._recent, probabilities[start : start + length]], dtype=np.float32)
             # a copy: a view would keep the whole block alive until the next push
             self._recent = block[max(0, len(block) - (self._median_frames - 1)) :].copy()
-            smoothed = _median_filter(block, self._median_frames)
-            runs = _close_gaps(
-                _join(self._open, _find_runs(smoothed, self._threshold, self._n_smoothed)), self._max_gap
-            )
+            smoothed = median_filter(block, self._median_frames)
+            if len(smoothed) == 0:
+                continue
+            active = _find_activity(smoothed, self._threshold, self._lower_threshold, self._active)
+            self._active = active[-1].copy()
+            runs = _close_gaps(_join(self._open, _find_runs(smoothed, active, self._n_smoothed)), self._max_gap)
             self._n_smoothed += len(smoothed)
             may_go_on = self._n_smoothed - runs.stop <= self._max_gap
             self._open = runs.select(may_go_on)
@@ -216,14 +219,15 @@ class EventDecoder:
 
 
 def _thresholds(config: DetectionConfig, classes: Sequence[str]) -> Probabilities:
-    """Threshold of each class in float32, so that a probability computed as 0.7 reaches a threshold of 0.7."""
+    """Both thresholds of each class, two rows of float32, so that a probability computed as 0.7 reaches 0.7."""
     unknown = sorted(set(config.class_thresholds) - set(classes))
     if unknown:
         raise ConfigError(f"thresholds for unknown events {unknown}, expected some of {list(classes)}")
-    return np.array([config.threshold_of(label) for label in classes], dtype=np.float32)
+    thresholds = [[of(label) for label in classes] for of in (config.threshold_of, config.lower_threshold_of)]
+    return np.array(thresholds, dtype=np.float32)
 
 
-def _median_filter(block: Probabilities, n_frames: int) -> Probabilities:
+def median_filter(block: Probabilities, n_frames: int) -> Probabilities:
     """Medians of all full windows of ``n_frames`` (odd), shape ``(max(0, len(block) - n_frames + 1), n_events)``."""
     if n_frames == 1:
         return block
@@ -234,12 +238,26 @@ def _median_filter(block: Probabilities, n_frames: int) -> Probabilities:
     return np.partition(windows, middle, axis=-1)[..., middle]
 
 
-def _find_runs(smoothed: Probabilities, threshold: Probabilities, start: int) -> _Runs:
-    """Unbroken stretches at or above the threshold; the first row of ``smoothed`` is frame ``start``."""
+def _find_activity(
+    smoothed: Probabilities, threshold: Probabilities, lower_threshold: Probabilities, was_active: Activity
+) -> Activity:
+    """Which classes are active in each of one or more frames; ``was_active`` says it of the frame before them."""
+    begins = smoothed >= threshold
+    decided = begins | (smoothed < lower_threshold)
+    # between the two thresholds a class stays as the last frame outside them left it
+    begins[0] |= ~decided[0] & was_active
+    frames = np.arange(len(smoothed))[:, np.newaxis]
+    # frames before the first decided one go by frame 0, which knows what was before
+    last_decided = np.maximum.accumulate(np.where(decided, frames, 0), axis=0)
+    return np.take_along_axis(begins, last_decided, axis=0)
+
+
+def _find_runs(smoothed: Probabilities, is_active: Activity, start: int) -> _Runs:
+    """Unbroken stretches of activity; the first row of ``smoothed`` is frame ``start``."""
     n_frames, n_classes = smoothed.shape
     # one inactive frame on both sides of each class: every run has a beginning and an end inside its row
     active = np.zeros((n_classes, n_frames + 2), dtype=np.bool_)
-    np.greater_equal(smoothed.T, threshold[:, np.newaxis], out=active[:, 1:-1])
+    active[:, 1:-1] = is_active.T
     changes = np.flatnonzero(active.ravel()[1:] != active.ravel()[:-1])
     first, stop = changes[::2], changes[1::2]
     if len(first) == 0:

@@ -79,13 +79,14 @@ class Record:
         return values
 
 
-def rounded_times(event: Event) -> tuple[float, float]:
-    """Onset and offset to the millisecond; an event that rounding would empty begins 1 ms before its end."""
-    onset, offset = round(event.onset, 3), round(event.offset, 3)
+def rounded_times(event: Event, *, decimals: int = 3) -> tuple[float, float]:
+    """Onset and offset with so many decimals; an event that rounding would empty begins one step before its end."""
+    onset, offset = round(event.onset, decimals), round(event.offset, decimals)
     if onset < offset:
         return onset, offset
-    offset = max(offset, 0.001)
-    return round(offset - 0.001, 3), offset
+    step = 1 / 10**decimals
+    offset = max(offset, step)
+    return round(offset - step, decimals), offset
 
 
 def _score(score: float) -> float:

@@ -113,8 +113,11 @@ class FrameClock:
         """Odd number of frames nearest to ``duration_s``, the larger of two equally near; at least 1."""
         return 2 * self.s_to_frames_within(duration_s / 2) + 1
 
-    def edges_s(self, n_samples: int) -> npt.NDArray[np.float64]:
-        """Edges of all frames of a recording, shape ``(n_frames + 1,)``; the last edge is its end."""
-        edges = np.arange(self.n_frames(n_samples) + 1, dtype=np.int64) * self.frame_length
+    def edges_s(self, n_samples: int, *, first: int = 0) -> npt.NDArray[np.float64]:
+        """Edges of the frames of a recording from frame ``first`` on, shape ``(n_frames - first + 1,)``.
+
+        The last edge is the recording's end.
+        """
+        edges = np.arange(first, self.n_frames(n_samples) + 1, dtype=np.int64) * self.frame_length
         edges[-1] = n_samples
         return edges / self.sample_rate

@@ -151,6 +151,9 @@ def test_networks_are_checked():
         ({"threshold": 1.1}, "the threshold of 'threshold' is 1.1, expected a number from 0 to 1"),
         ({"threshold": math.nan}, "the threshold of 'threshold' is nan"),
         ({"class_thresholds": {"dog": -0.1}}, "the threshold of 'dog' is -0.1"),
+        ({"hysteresis": -0.1}, "hysteresis is -0.1, expected a number from 0 to 1"),
+        ({"hysteresis": 1.1}, "hysteresis is 1.1"),
+        ({"hysteresis": math.nan}, "hysteresis is nan"),
         ({"median_s": -1.0}, "median_s is -1.0"),
         ({"max_gap_s": math.inf}, "max_gap_s is inf"),
         ({"min_duration_s": math.nan}, "min_duration_s is nan"),
@@ -165,6 +168,16 @@ def test_a_class_without_a_threshold_of_its_own_has_the_common_one():
     config = DetectionConfig(threshold=0.4, class_thresholds={"dog": 0.0})
     assert config.threshold_of("dog") == 0.0
     assert config.threshold_of("cat") == 0.4
+
+
+@pytest.mark.parametrize(
+    ("threshold", "hysteresis", "lower"),
+    [(0.5, 0.0, 0.5), (0.5, 0.2, 0.3), (0.5, 0.5, 0.01), (0.5, 1.0, 0.01), (0.005, 0.1, 0.005), (0.0, 0.1, 0.0)],
+)
+def test_the_lower_threshold_is_less_by_the_hysteresis_down_to_a_floor(threshold, hysteresis, lower):
+    config = DetectionConfig(threshold=1.0, class_thresholds={"dog": threshold}, hysteresis=hysteresis)
+    assert config.lower_threshold_of("dog") == lower
+    assert config.lower_threshold_of("cat") == max(1.0 - hysteresis, 0.01)
 
 
 @pytest.mark.parametrize("changes", [{"scene_scale": 0.0}, {"event_scale": -1.0}, {"event_scale": math.nan}])

@@ -37,6 +37,47 @@ def intervals(events: list[Event]) -> list[tuple[float, float]]:
     return [(event.onset, event.offset) for event in events]
 
 
+def test_an_event_goes_on_while_the_score_stays_above_the_lower_threshold() -> None:
+    scores = column(0.3, 0.5, 0.3, 0.25, 0.4, 0.2, 0.4, 0.6)
+    config = DetectionConfig(threshold=0.5, hysteresis=0.25, median_s=0, max_gap_s=0, min_duration_s=0)
+    # frame 0 is above the lower threshold, but nothing has begun; frame 3 is at it; frame 6 comes after the end
+    assert intervals(detect(scores, config)) == [(0.04, 0.2), (0.28, 0.32)]
+    assert intervals(detect(scores, PLAIN)) == [(0.04, 0.08), (0.28, 0.32)]
+
+
+@pytest.mark.parametrize(("threshold", "hysteresis"), [(0.5, 0.2), (0.7, 0.4), (0.8, 0.1), (1.0, 0.3)])
+def test_a_probability_at_the_lower_threshold_keeps_an_event_going(threshold: float, hysteresis: float) -> None:
+    config = DetectionConfig(threshold=threshold, hysteresis=hysteresis, median_s=0, max_gap_s=0, min_duration_s=0)
+    lower = round(threshold - hysteresis, 1)
+    below = np.nextafter(np.float32(lower), np.float32(0))
+    assert intervals(detect(column(threshold, lower, below), config)) == [(0.0, 0.08)]
+
+
+def test_the_lower_threshold_follows_the_threshold_of_the_class() -> None:
+    config = DetectionConfig(class_thresholds={"dog": 0.9}, hysteresis=0.2, median_s=0, max_gap_s=0, min_duration_s=0)
+    events = detect(np.tile(column(0.95, 0.65, 0.65), (1, 2)), config)
+    assert [(event.label, event.offset) for event in events] == [("dog", 0.04), ("rain", 0.12)]
+
+
+def test_a_large_hysteresis_still_lets_events_end() -> None:
+    config = DetectionConfig(threshold=0.3, hysteresis=1, median_s=0, max_gap_s=0, min_duration_s=0)
+    assert intervals(detect(column(0.3, 0.01, 0.009, 0.3), config)) == [(0.0, 0.08), (0.12, 0.16)]
+
+
+def test_hysteresis_never_raises_a_threshold() -> None:
+    config = DetectionConfig(threshold=0.004, hysteresis=0.002, median_s=0, max_gap_s=0, min_duration_s=0)
+    assert intervals(detect(column(0.004, 0.003), config)) == [(0.0, 0.04)]
+
+
+def test_the_next_recording_begins_without_an_event() -> None:
+    config = DetectionConfig(hysteresis=0.3, median_s=0, max_gap_s=0, min_duration_s=0)
+    decoder = EventDecoder(config, ("rain",), CLOCK)
+    decoder.push(column(0.9))
+    decoder.finish(640)
+    decoder.push(column(0.3))
+    assert decoder.finish(640) == []
+
+
 def test_neighbouring_active_frames_are_one_event_with_its_highest_score() -> None:
     events = detect(column(0.1, 0.6, 0.9, 0.7, 0.2), PLAIN)
     assert events == [Event(onset=0.04, offset=0.16, label="rain", score=float(np.float32(0.9)))]
@@ -159,9 +200,15 @@ def oracle(probabilities: np.ndarray, config: DetectionConfig, clock: FrameClock
         padded = values[:1] * (n_median // 2) + values + values[-1:] * (n_median // 2)
         smoothed = [statistics.median(padded[i : i + n_median]) for i in range(len(values))]
         threshold = float(np.float32(config.threshold_of(label)))
+        lower = threshold
+        if config.hysteresis and threshold > 0.01:
+            exact = Fraction(str(config.threshold_of(label))) - Fraction(str(config.hysteresis))
+            lower = float(np.float32(float(max(exact, Fraction(1, 100)))))
         runs: list[list[int]] = []
+        active = False
         for frame, value in enumerate(smoothed):
-            if value < threshold:
+            active = value >= (lower if active else threshold)
+            if not active:
                 continue
             if runs and (frame - runs[-1][1]) * frame_s <= max_gap_s:
                 runs[-1][1] = frame + 1
@@ -189,6 +236,7 @@ configs = st.builds(
     DetectionConfig,
     threshold=st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]),
     class_thresholds=st.sampled_from([{}, {"rain": 0.2}]),
+    hysteresis=st.sampled_from([0.0, 0.1, 0.2, 0.4, 1.0]),
     median_s=durations,
     max_gap_s=durations,
     min_duration_s=durations,

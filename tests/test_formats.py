@@ -1,4 +1,4 @@
-"""Each output format read back by an independent reader, ill-formed names, and refusals of the event table."""
+"""JSON, CSV and DCASE tables read back by independent readers, ill-formed names, and what all formats share."""
 
 import csv
 import io
@@ -10,9 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactcli.errors import ManifestError
+from compactcli.errors import ConfigError, ManifestError
 from compactcli.events import Event
-from compactcli.formats import FORMATS, EventTsvWriter, Writer, encode, read_events_tsv
+from compactcli.formats import (
+    FORMATS,
+    ONE_RECORDING,
+    SUFFIXES,
+    EventTsvWriter,
+    Writer,
+    encode,
+    read_events_tsv,
+)
 from compactcli.records import Record
 
 SCENE = Record(
@@ -150,7 +158,38 @@ def test_tsv_is_the_table_of_the_dcase_challenges() -> None:
 
 def test_only_detect_writes_event_tables() -> None:
     assert list(FORMATS["classify"]) == ["json", "jsonl", "csv"]
-    assert list(FORMATS["detect"]) == ["json", "jsonl", "csv", "tsv"]
+    assert list(FORMATS["detect"]) == [
+        *("json", "jsonl", "csv", "tsv", "audacity", "raven", "vtt", "srt", "rttm", "scores-tsv")
+    ]
+
+
+def test_every_format_has_a_suffix() -> None:
+    assert set(SUFFIXES) == set(FORMATS["classify"]) | set(FORMATS["detect"])
+    # formats without a suffix of their own cannot stand in one folder: the two that share one are no pair by chance
+    shared = [name for name, suffix in SUFFIXES.items() if list(SUFFIXES.values()).count(suffix) > 1]
+    assert shared == ["tsv", "scores-tsv"]
+
+
+FAILURES = [
+    Record(path=name, status="error", error_code="not-audio", error_message="it is text") for name in ("a.wav", "b.wav")
+]
+
+
+@pytest.mark.parametrize("form", sorted(ONE_RECORDING))
+def test_formats_without_names_refuse_a_second_recording(form: str) -> None:
+    writer = FORMATS["detect"][form]()
+    writer.begin()
+    writer.record(FAILURES[0])
+    with pytest.raises(ConfigError, match=rf"{form} has room for one recording, got 'b\.wav' after 'a\.wav'") as caught:
+        writer.record(FAILURES[1])
+    assert "--output-dir" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("form", sorted(set(FORMATS["detect"]) - ONE_RECORDING))
+def test_formats_with_names_take_any_number_of_recordings(form: str) -> None:
+    # json, jsonl and csv tell of failures; the others name only recordings that were heard
+    text = write(FORMATS["detect"][form](), *FAILURES)
+    assert ("b.wav" in text) == (form in {"json", "jsonl", "csv"})
 
 
 # milliseconds survive the way through text exactly, and so does any name without NUL

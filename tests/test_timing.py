@@ -38,6 +38,13 @@ def test_the_tail_is_a_shorter_last_frame():
     assert CLOCK.edges_s(1500).tolist() == [0.0, 0.04, 0.08, 0.09375]
 
 
+@given(SAMPLE_RATES, FRAME_LENGTHS, st.integers(min_value=1, max_value=100_000), st.integers(min_value=0))
+def test_edges_of_the_last_frames_are_those_of_all(sample_rate, frame_length, n_samples, first):
+    clock = FrameClock(sample_rate=sample_rate, frame_length=frame_length)
+    first %= clock.n_frames(n_samples)
+    assert clock.edges_s(n_samples, first=first).tolist() == clock.edges_s(n_samples)[first:].tolist()
+
+
 def test_an_empty_recording_has_no_frames_and_one_edge():
     assert CLOCK.n_frames(0) == 0
     assert CLOCK.edges_s(0).tolist() == [0.0]

@@ -26,7 +26,11 @@ class DetectionPlan:
 
 
 def plan_detection(
-    config: ModelConfig, *, detection: DetectionConfig | None, classes: Sequence[str] | None
+    config: ModelConfig,
+    *,
+    detection: DetectionConfig | None,
+    classes: Sequence[str] | None,
+    exclude: Sequence[str] = (),
 ) -> DetectionPlan:
     """Fit a detection to a model.
 
@@ -34,16 +38,20 @@ def plan_detection(
         config: The model's.
         detection: How probabilities become events; None takes the model's own settings.
         classes: Events to look for; None looks for all.
+        exclude: Events not to look for, even where ``classes`` names them.
 
     Raises:
-        ConfigError: A class or the class of a threshold is unknown to the model, or ``classes`` is empty.
+        ConfigError: A class or the class of a threshold is unknown to the model, or no class is left.
     """
     detection = config.detection if detection is None else detection
-    for name in (*(classes or ()), *detection.class_thresholds):
+    for name in (*(classes or ()), *exclude, *detection.class_thresholds):
         check_event_class(config, name)
-    wanted = set(config.events if classes is None else classes)
+    wanted = set(config.events if classes is None else classes) - set(exclude)
     if not wanted:
-        raise ConfigError("no event class is left to look for, expected at least one", hint="name one, such as 'dog'")
+        raise ConfigError(
+            "no event class is left to look for, expected at least one",
+            hint="name one with classes, or exclude fewer",
+        )
     columns = tuple(index for index, name in enumerate(config.events) if name in wanted)
     thresholds = {name: value for name, value in detection.class_thresholds.items() if name in wanted}
     return DetectionPlan(
@@ -61,6 +69,7 @@ def override_detection(
     min_duration_s: float | None = None,
     max_gap_s: float | None = None,
     median_s: float | None = None,
+    hysteresis: float | None = None,
 ) -> DetectionConfig:
     """A model's own detection with the settings that a user gave; None keeps the model's.
 
@@ -71,11 +80,18 @@ def override_detection(
         min_duration_s: Seconds.
         max_gap_s: Seconds.
         median_s: Seconds.
+        hysteresis: How far below its threshold a class may fall while an event goes on.
 
     Raises:
         ConfigError: A setting is out of its range.
     """
-    given = {"threshold": threshold, "min_duration_s": min_duration_s, "max_gap_s": max_gap_s, "median_s": median_s}
+    given = {
+        "threshold": threshold,
+        "min_duration_s": min_duration_s,
+        "max_gap_s": max_gap_s,
+        "median_s": median_s,
+        "hysteresis": hysteresis,
+    }
     kept = detection.class_thresholds if threshold is None else {}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(detection, class_thresholds={**kept, **(class_thresholds or {})}, **changes)

@@ -1,0 +1,81 @@
+r"""Results become text, and event tables become events again; pure functions and small writers.
+
+A writer turns records into text one at a time: ``begin()``, then ``record(record)`` for each input, then
+``end()``; joined, they are one document. The text is meant to be written as UTF-8 (``encode``) with nothing added.
+
+File names that are not valid UTF-8 arrive from Python with their stray bytes as lone surrogates (PEP 383). JSON
+keeps each as its escape ``\udcXX``, so the document stays valid UTF-8 and ``os.fsencode`` of the parsed path gives
+the name on disk back; ``encode`` writes the stray bytes of the other formats as they are on disk.
+"""
+
+from collections.abc import Callable, Mapping
+
+from compactcli.formats.audacity import AudacityWriter, read_audacity_labels
+from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
+from compactcli.formats.documents import JsonLinesWriter, JsonWriter
+from compactcli.formats.fields import encode
+from compactcli.formats.frames import ScoresTsvWriter
+from compactcli.formats.raven import RavenWriter, read_raven_table
+from compactcli.formats.rttm import RttmWriter
+from compactcli.formats.subtitles import SrtWriter, VttWriter
+from compactcli.formats.tables import EventCsvWriter, SceneCsvWriter
+from compactcli.formats.writer import Writer
+from compactcli.records import Record
+
+__all__ = [
+    "FORMATS",
+    "ONE_RECORDING",
+    "SUFFIXES",
+    "AudacityWriter",
+    "EventCsvWriter",
+    "EventTsvWriter",
+    "JsonLinesWriter",
+    "JsonWriter",
+    "RavenWriter",
+    "Record",
+    "RttmWriter",
+    "SceneCsvWriter",
+    "ScoresTsvWriter",
+    "SrtWriter",
+    "VttWriter",
+    "Writer",
+    "encode",
+    "read_audacity_labels",
+    "read_events_tsv",
+    "read_raven_table",
+]
+
+# what each command can write, by the names users ask for; a writer serves one document
+FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
+    "classify": {"json": JsonWriter, "jsonl": JsonLinesWriter, "csv": SceneCsvWriter},
+    "detect": {
+        "json": JsonWriter,
+        "jsonl": JsonLinesWriter,
+        "csv": EventCsvWriter,
+        "tsv": EventTsvWriter,
+        "audacity": AudacityWriter,
+        "raven": RavenWriter,
+        "vtt": VttWriter,
+        "srt": SrtWriter,
+        "rttm": RttmWriter,
+        "scores-tsv": ScoresTsvWriter,
+    },
+}
+
+# formats that do not name recordings: a document holds one, and their writers refuse the second
+ONE_RECORDING = frozenset({"audacity", "vtt", "srt", "scores-tsv"})
+
+# how the names of files of each format end: Raven looks for ``.selections.txt`` and Audacity for ``.txt``;
+# sed_scores_eval matches what stands before ``.tsv`` with the name of the recording without its suffix
+SUFFIXES: Mapping[str, str] = {
+    "json": ".json",
+    "jsonl": ".jsonl",
+    "csv": ".csv",
+    "tsv": ".tsv",
+    "audacity": ".txt",
+    "raven": ".selections.txt",
+    "vtt": ".vtt",
+    "srt": ".srt",
+    "rttm": ".rttm",
+    "scores-tsv": ".tsv",
+}

@@ -1,0 +1,68 @@
+"""Records as comma-separated tables, one row for each scene or event."""
+
+import csv
+import io
+
+from compactcli.records import Record, rounded_times
+
+
+class SceneCsvWriter:
+    """A table with one row for each input and scene, best scene first.
+
+    An input without scenes, such as one that failed, has one row whose rank, label and score are empty.
+    """
+
+    def begin(self) -> str:
+        """The column names."""
+        return _csv_row("path", "status", "duration", "rank", "label", "score", "error")
+
+    def record(self, record: Record) -> str:
+        """The rows of one input."""
+        head = (record.path, record.status, _seconds(record.duration))
+        rows = [
+            _csv_row(*head, str(rank), label, f"{score:.4f}", record.error)
+            for rank, (label, score) in enumerate(record.scenes or (), start=1)
+        ]
+        return "".join(rows) or _csv_row(*head, "", "", "", record.error)
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class EventCsvWriter:
+    """A table with one row for each event.
+
+    An input without events, be it silent or failed, has one row whose event columns are empty: every input is in
+    the table, and ``status`` tells silence from failure.
+    """
+
+    def begin(self) -> str:
+        """The column names."""
+        return _csv_row("path", "status", "duration", "onset", "offset", "label", "score", "error")
+
+    def record(self, record: Record) -> str:
+        """The rows of one input."""
+        head = (record.path, record.status, _seconds(record.duration))
+        rows = []
+        for event in record.events or ():
+            onset, offset = rounded_times(event)
+            score = "" if event.score is None else f"{event.score:.4f}"
+            rows.append(_csv_row(*head, f"{onset:.3f}", f"{offset:.3f}", event.label, score, record.error))
+        return "".join(rows) or _csv_row(*head, "", "", "", "", record.error)
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+def _seconds(duration: float | None) -> str:
+    return "" if duration is None else f"{duration:.3f}"
+
+
+def _csv_row(*fields: str) -> str:
+    """Quoting as in RFC 4180; lines end with LF alone, because shell tools take CR for part of the last field."""
+    buffer = io.StringIO(newline="")
+    # CRLF makes the csv module quote fields that hold a CR or an LF
+    csv.writer(buffer, lineterminator="\r\n").writerow(fields)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
