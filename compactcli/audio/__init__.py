@@ -14,9 +14,24 @@ A recording counts as damaged when
 - an Ogg stream does not end with a whole last page.
 
 An MP3 without a Xing or VBRI header has no promise: the decoder's guess is ignored and the file is read to its end.
+
+A recording beyond the ``AudioLimits`` is refused whole, not analysed in part: too many channels, a strange sample rate,
+more seconds than asked for. Standard input is spooled into a temporary file, up to a limit of bytes.
 """
 
 from compactcli.audio.header import AudioInfo
+from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits
 from compactcli.audio.reading import AudioReader, Waveform, convert_waveform, open_audio, read_audio
+from compactcli.audio.spooling import spool_audio
 
-__all__ = ["AudioInfo", "AudioReader", "Waveform", "convert_waveform", "open_audio", "read_audio"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "AudioInfo",
+    "AudioLimits",
+    "AudioReader",
+    "Waveform",
+    "convert_waveform",
+    "open_audio",
+    "read_audio",
+    "spool_audio",
+]

@@ -15,6 +15,14 @@ from compactcli.errors import AudioError
 # Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
 _HIDDEN_SIZE = 2**44
 
+# libsndfile 1.2.2 never comes back from a list in a WAV with an entry of nearly 4 GiB: added up in 32 bits, that size
+# leads back to the entry itself. Junk is skipped as a whole, and nothing here asks for titles or comments.
+_LISTS = (b"LIST", b"INFO")
+_WAV_MAGIC = (b"RIF", b"RF6", b"FFI")
+
+# Where libsndfile looks for the other half of a file without a name before it takes it for MP3 or for nothing.
+_MAC_FORKS = (".AppleDouble", "._")
+
 _STDERR_LOCK = threading.Lock()
 
 
@@ -35,25 +43,39 @@ class _NamelessBytes:
     Args:
         file: Seekable binary file.
         hidden_size: Bytes added to the size that the decoder is told.
+        hides_lists: Whether the lists of titles and comments in a WAV get another name, until this is set to False.
     """
 
-    def __init__(self, file: IO[bytes], *, hidden_size: int = 0) -> None:
+    def __init__(self, file: IO[bytes], *, hidden_size: int = 0, hides_lists: bool = False) -> None:
         self._file = file
         self._hidden_size = hidden_size
         self._at_end = False
+        self.hides_lists = hides_lists
+        # the last bytes given out and where they ended: a chunk's name may come in two reads
+        self._last = (b"", 0)
 
     def readinto(self, buffer: Any) -> int:
         # called from C, where an exception would be printed and lost: a failing disk ends the audio here, and the
         # frames that are then missing mark the recording as damaged
         try:
+            start = self._file.tell()
             data = self._file.read(len(buffer))
         except OSError:
             return 0
-        buffer[: len(data)] = data
+        buffer[: len(data)] = self._without_lists(data, start) if self.hides_lists else data
         return len(data)
 
     # soundfile looks for this name to tell a file from a path, then prefers readinto
     read = readinto
+
+    def _without_lists(self, data: bytes, start: int) -> bytes:
+        last, stop = self._last
+        before = last if start == stop else b""
+        both = before + data
+        for name in _LISTS:
+            both = both.replace(name, b"JUNK")
+        self._last = (both[-3:], start + len(data))
+        return both[len(before) :]
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         self._at_end = whence == os.SEEK_END and position == 0
@@ -65,13 +87,13 @@ class _NamelessBytes:
         return self._file.tell() + (self._hidden_size if self._at_end else 0)
 
 
-def _open_bytes(name: str) -> IO[bytes]:
+def _open_bytes(path: Path, name: str) -> IO[bytes]:
     expected = "expected a recording"
     try:
-        status = Path(name).stat()
+        status = path.stat()
         regular = stat.S_ISREG(status.st_mode)
         # a pipe without a writer would block for ever, so nothing but a regular file is opened
-        file = Path(name).open("rb") if regular and status.st_size else None  # noqa: SIM115 - given to the caller
+        file = path.open("rb") if regular and status.st_size else None
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AudioError(f"{name} does not exist, {expected}", hint="check the path", code="missing") from error
     except (OSError, ValueError) as error:
@@ -92,11 +114,12 @@ def _open_bytes(name: str) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def open_decoder(name: str) -> Iterator[soundfile.SoundFile]:
+def open_decoder(path: Path, name: str) -> Iterator[soundfile.SoundFile]:
     """Open a recording for decoding from front to back.
 
     Args:
-        name: Path of the recording, as messages shall call it.
+        path: The recording.
+        name: The same, as messages shall call it.
 
     Yields:
         The decoder, which never seeks.
@@ -104,21 +127,24 @@ def open_decoder(name: str) -> Iterator[soundfile.SoundFile]:
     Raises:
         AudioError: The file is missing, empty, unreadable or not audio.
     """
-    with _open_bytes(name) as file:
+    with _open_bytes(path, name) as file:
         head = file.read(3)
         is_mp3 = head == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
         with quiet_stderr(is_mp3):
-            decoder = _open_mp3(name, file) if is_mp3 else _open_decoder(name, file)
+            decoder = _open_mp3(name, file) if is_mp3 else _open_decoder(name, file, is_wav=head in _WAV_MAGIC)
         with decoder:
             yield decoder
 
 
-def _open_decoder(name: str, file: IO[bytes], *, hidden_size: int = 0) -> soundfile.SoundFile:
+def _open_decoder(name: str, file: IO[bytes], *, hidden_size: int = 0, is_wav: bool = False) -> soundfile.SoundFile:
     file.seek(0)
+    data = _NamelessBytes(file, hidden_size=hidden_size, hides_lists=is_wav)
     try:
-        return _ForwardDecoder(_NamelessBytes(file, hidden_size=hidden_size))
+        decoder = _ForwardDecoder(data)
     except soundfile.LibsndfileError as error:
         raise _refusal(name, error) from error
+    data.hides_lists = False  # from here on, bytes are sound
+    return decoder
 
 
 def _open_mp3(name: str, file: IO[bytes]) -> soundfile.SoundFile:
@@ -146,6 +172,12 @@ def _refusal(name: str, error: soundfile.LibsndfileError) -> AudioError:
             f"{name} is not audio that can be recognised, expected WAV, FLAC, Ogg, Opus, MP3 or AIFF",
             hint="convert it first, for example: ffmpeg -i INPUT OUTPUT.flac",
             code="not-audio",
+        )
+    if error.code == 149 and any(Path(fork).exists() for fork in _MAC_FORKS):  # bad data offset
+        return AudioError(
+            f"{name} is read as another file because of '.AppleDouble' or '._' in this folder, expected neither there",
+            hint="run compact from another folder",
+            code="misread",
         )
     reason = "no usable sample rate or channel count" if error.code in (24, 32) else failure_text(error)
     return AudioError(

@@ -5,11 +5,7 @@ from dataclasses import dataclass
 
 import soundfile
 
-from compactcli.errors import AudioError
-
-MAX_CHANNELS = 64
-MIN_RATE_HZ = 1_000
-MAX_RATE_HZ = 768_000
+from compactcli.audio.limits import AudioLimits, check_duration, check_layout
 
 # Headers with this many frames or more mean "unknown"; streamed FLAC gives 2**63 - 1.
 _UNKNOWN_FRAMES = 2**40
@@ -45,46 +41,28 @@ class AudioInfo:
         return None if self.n_frames is None else self.n_frames / self.sample_rate
 
 
-def check_header(path: str, decoder: soundfile.SoundFile) -> AudioInfo:
+def check_header(name: str, decoder: soundfile.SoundFile, limits: AudioLimits) -> AudioInfo:
     """What the header says.
 
+    Args:
+        name: The recording, as messages shall call it.
+        decoder: Opened, nothing read yet.
+        limits: The bounds.
+
     Raises:
-        AudioError: The channel count or the sample rate is beyond what recordings have.
+        AudioError: The channel count, the sample rate or the duration is beyond the limits.
     """
-    check_layout(path, n_channels=decoder.channels, rate_hz=decoder.samplerate)
-    return AudioInfo(
-        path=path,
+    info = AudioInfo(
+        path=name,
         sample_rate=decoder.samplerate,
         n_channels=decoder.channels,
         n_frames=decoder.frames if 0 <= decoder.frames < _UNKNOWN_FRAMES else None,
         container=decoder.format,
         encoding=decoder.subtype,
     )
-
-
-def check_layout(name: str, *, n_channels: int, rate_hz: int) -> None:
-    """Refuse channel counts and sample rates that no recording has.
-
-    Args:
-        name: The recording, for the message.
-        n_channels: Channels, 1 to ``MAX_CHANNELS``.
-        rate_hz: Sample rate, ``MIN_RATE_HZ`` to ``MAX_RATE_HZ``.
-
-    Raises:
-        AudioError: One of the two is outside its range.
-    """
-    if not 1 <= n_channels <= MAX_CHANNELS:
-        raise AudioError(
-            f"{name} has {n_channels} channels, expected 1 to {MAX_CHANNELS}",
-            hint="the header may be damaged; otherwise split the recording into fewer channels",
-            code="too-many-channels",
-        )
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise AudioError(
-            f"{name} has a sample rate of {rate_hz} Hz, expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz",
-            hint="the header may be damaged; otherwise resample the recording",
-            code="bad-rate",
-        )
+    check_layout(name, n_channels=info.n_channels, rate_hz=info.sample_rate, limits=limits)
+    check_duration(name, n_frames=info.n_frames, rate_hz=info.sample_rate, decoded=False, limits=limits)
+    return info
 
 
 def frame_tolerance(info: AudioInfo) -> int:

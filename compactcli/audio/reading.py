@@ -12,7 +12,8 @@ import soundfile
 import soxr
 
 from compactcli.audio.decoding import failure_text, open_decoder, quiet_stderr
-from compactcli.audio.header import check_header, check_layout, cut_in_header, frame_tolerance
+from compactcli.audio.header import check_header, cut_in_header, frame_tolerance
+from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits, check_duration, check_layout
 from compactcli.errors import AudioError
 
 # Largest sample taken for audio: 32-bit integers stored as floats still pass, and power spectra stay finite in float32.
@@ -38,13 +39,14 @@ class AudioReader:
         damage: After the last block, what is missing from the recording; None when nothing is.
     """
 
-    def __init__(self, path: str, decoder: soundfile.SoundFile, *, sample_rate: int) -> None:
-        self.info = check_header(path, decoder)
+    def __init__(self, name: str, decoder: soundfile.SoundFile, *, sample_rate: int, limits: AudioLimits) -> None:
+        self.info = check_header(name, decoder, limits)
         self.sample_rate = sample_rate
         self.n_samples = 0
         self.n_decoded = 0
         self.damage = cut_in_header(decoder)
         self._decoder = decoder
+        self._limits = limits
 
     @property
     def decoded_s(self) -> float:
@@ -55,7 +57,7 @@ class AudioReader:
         """Yield consecutive mono blocks of at most about a second, none of them empty.
 
         Raises:
-            AudioError: A sample is not a finite number, or nothing could be decoded.
+            AudioError: A sample is not a finite number, nothing could be decoded, or the recording is too long.
         """
         same_rate = self.info.sample_rate == self.sample_rate
         for block in self._mono_blocks() if same_rate else self._resampled_blocks():
@@ -87,6 +89,7 @@ class AudioReader:
                 mono = _average_channels(frames)
                 self._check_level(mono)
                 self.n_decoded += len(frames)
+                self._check_duration()
                 yield mono
             if failure is not None or len(frames) < n_block:
                 self._judge(failure)
@@ -113,6 +116,10 @@ class AudioReader:
                 code="not-finite",
             )
 
+    def _check_duration(self) -> None:
+        rate_hz = self.info.sample_rate
+        check_duration(self.info.path, n_frames=self.n_decoded, rate_hz=rate_hz, decoded=True, limits=self._limits)
+
     def _judge(self, failure: str | None) -> None:
         promised = self.info.n_frames
         if failure is not None and self.n_decoded == 0:
@@ -129,35 +136,42 @@ class AudioReader:
 
 
 @contextlib.contextmanager
-def open_audio(path: str | Path, *, sample_rate: int) -> Iterator[AudioReader]:
+def open_audio(
+    path: str | Path, *, sample_rate: int, limits: AudioLimits = DEFAULT_LIMITS, name: str | None = None
+) -> Iterator[AudioReader]:
     """Open a recording for block-wise reading.
 
     Args:
         path: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF or another format that libsndfile reads.
         sample_rate: Hz of the blocks.
+        limits: What is too much.
+        name: What messages and ``info.path`` call the recording; None takes ``path``.
 
     Yields:
         The reader; iterate over it once.
 
     Raises:
-        AudioError: The file is missing, empty, not audio, or its header makes no sense.
+        AudioError: The file is missing, empty, not audio, its header makes no sense or goes beyond the limits.
 
     Example:
         >>> with open_audio("sample_audio/scene.wav", sample_rate=16000) as reader:  # doctest: +SKIP
         ...     n_samples = sum(len(block) for block in reader)
     """
-    name = os.fspath(path)
-    with open_decoder(name) as decoder:
-        yield AudioReader(name, decoder, sample_rate=sample_rate)
+    name = os.fspath(path) if name is None else name
+    with open_decoder(Path(path), name) as decoder:
+        yield AudioReader(name, decoder, sample_rate=sample_rate, limits=limits)
 
 
-def read_audio(path: str | Path, *, sample_rate: int, allow_damage: bool = False) -> Waveform:
+def read_audio(
+    path: str | Path, *, sample_rate: int, allow_damage: bool = False, limits: AudioLimits = DEFAULT_LIMITS
+) -> Waveform:
     """Read a whole recording as mono.
 
     Args:
         path: See ``open_audio``.
         sample_rate: Hz of the result.
         allow_damage: Whether to return what decoded when the recording is damaged.
+        limits: What is too much.
 
     Returns:
         Waveform, shape ``(n_frames * sample_rate // own_rate,)``.
@@ -165,7 +179,7 @@ def read_audio(path: str | Path, *, sample_rate: int, allow_damage: bool = False
     Raises:
         AudioError: See ``open_audio``; or the recording is damaged and ``allow_damage`` is False.
     """
-    with open_audio(path, sample_rate=sample_rate) as reader:
+    with open_audio(path, sample_rate=sample_rate, limits=limits) as reader:
         waveform = np.concatenate(list(reader))
     if reader.damage is not None and not allow_damage:
         raise AudioError(
@@ -200,7 +214,7 @@ def convert_waveform(samples: npt.NDArray[Any], *, from_rate: int, sample_rate: 
             code="bad-samples",
         )
     n_channels = 1 if array.ndim == 1 else array.shape[1]
-    check_layout("the array", n_channels=n_channels, rate_hz=from_rate)
+    check_layout("the array", n_channels=n_channels, rate_hz=from_rate, limits=DEFAULT_LIMITS)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
         mono = _average_channels(array.reshape(len(array), n_channels).astype(np.float32))
     if not np.all(np.abs(mono) <= MAX_LEVEL):
