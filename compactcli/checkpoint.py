@@ -1,4 +1,4 @@
-"""A model folder explains itself: ``config.json``, ``model.safetensors``, ``README.md``, ``recipe.toml``.
+"""A model folder explains itself: settings, weights, a graph for onnxruntime, card (``README.md``) and recipe.
 
 Loading is strict: unknown or missing settings, missing, extra or misshapen tensors and a wrong
 checksum are refused. Nothing here can run code from a model folder.
@@ -7,18 +7,30 @@ checksum are refused. Nothing here can run code from a model folder.
 import dataclasses
 import hashlib
 import json
+import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compactcli.config import ModelConfig, from_json, to_json
 from compactcli.errors import CompactError, ConfigError, ModelError
+from compactcli.packages import is_installed
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from compactcli.model import CompactNet
 
 DEFAULT_MODEL = "compactnet"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"
+
+# Neither a folder nor a way out of one; the first letter rules out "..".
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+# A network this much larger than its file is still built, in 64 MiB, so that torch can say which tensors do not fit.
+_MAX_EXCESS_VALUES = 2**24
+_MAX_EXCESS_BLOCKS = 100
 
 
 def model_folders() -> tuple[Path, ...]:
@@ -67,13 +79,20 @@ def read_config(folder: Path) -> ModelConfig:
     """
     path = folder / CONFIG
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = json.loads(_read_file(path).decode())
+    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, too long a number; too deep
         raise ModelError(f"model settings '{path}' cannot be read: {error}", hint="reinstall the model") from error
     try:
         return from_json(ModelConfig, value, where=str(path))
     except ConfigError as error:
         raise ModelError(error.message, hint="use a model made for this version of compact") from error
+
+
+def _read_file(path: Path) -> bytes:
+    # a pipe would be waited for and a device read for ever
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file")
+    return path.read_bytes()
 
 
 def verify(folder: Path, config: ModelConfig) -> None:
@@ -89,8 +108,13 @@ def verify(folder: Path, config: ModelConfig) -> None:
         )
     for name, expected in config.sha256.items():
         path = folder / name
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ModelError(
+                f"model settings '{folder / CONFIG}' hold a sha256 of {name!r}, expected names of files in the folder",
+                hint="use a model from someone you trust",
+            )
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            found = hashlib.sha256(_read_file(path)).hexdigest()
         except OSError as error:
             raise ModelError(f"model file '{path}' cannot be read: {error}", hint="reinstall the model") from error
         if found != expected:
@@ -100,11 +124,13 @@ def verify(folder: Path, config: ModelConfig) -> None:
 
 
 def save_model(folder: Path, config: ModelConfig, network: "CompactNet") -> ModelConfig:
-    """Write settings and weights; other files of the folder stay.
+    """Write settings, weights and, where the package ``onnx`` is there, the graph; other files of the folder stay.
+
+    Without that package the folder gets no graph, and the torch engine runs the model everywhere.
 
     Args:
         folder: Made if it is missing.
-        config: Settings; the checksum is filled in.
+        config: Settings; the checksums are filled in.
         network: Weights.
 
     Returns:
@@ -112,12 +138,34 @@ def save_model(folder: Path, config: ModelConfig, network: "CompactNet") -> Mode
     """
     from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    data = save(weights)
-    config = dataclasses.replace(config, sha256={WEIGHTS: hashlib.sha256(data).hexdigest()})
-    text = json.dumps(to_json(config), indent=2, ensure_ascii=False) + "\n"
-    for name, content in ((WEIGHTS, data), (CONFIG, text.encode())):
+    return write_folder(folder, config, save(weights))
+
+
+def write_folder(folder: Path, config: ModelConfig, weights: bytes) -> ModelConfig:
+    """Write settings, weights and graph of a model, without torch; see ``save_model``.
+
+    Args:
+        folder: Made if it is missing.
+        config: Settings; the checksums are filled in.
+        weights: What ``model.safetensors`` will hold.
+
+    Returns:
+        The settings as written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {WEIGHTS: weights}
+    if is_installed("onnx"):
+        from compactcli.graph import network_model
+
+        files[GRAPH] = network_model(config, weights, location=WEIGHTS).SerializeToString(deterministic=True)
+    else:
+        (folder / GRAPH).unlink(missing_ok=True)  # that of other weights
+    config = dataclasses.replace(
+        config, sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    )
+    files[CONFIG] = (json.dumps(to_json(config), indent=2, ensure_ascii=False) + "\n").encode()
+    for name, content in files.items():
         temporary = folder / f".{name}.tmp"
         temporary.write_bytes(content)
         temporary.replace(folder / name)
@@ -133,18 +181,14 @@ def load_network(folder: Path) -> tuple[ModelConfig, "CompactNet"]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from compactcli.model import CompactNet
-
     config = read_config(folder)
     verify(folder, config)
     try:
-        network = CompactNet(
-            config.network,
-            n_mels=config.features.n_mels,
-            n_scenes=len(config.scenes),
-            n_events=len(config.events),
-        )
-        network.load_state_dict(load((folder / WEIGHTS).read_bytes()), strict=True)
+        weights = load(_read_file(folder / WEIGHTS))
+        _check_size(config, weights)
+        network = _build(config)
+        network.load_state_dict(weights, strict=True)
+        _check_numbers(network, weights)
     except (OSError, SafetensorError, RuntimeError, CompactError) as error:
         # torch lists every tensor, a line each
         reason = textwrap.shorten(str(error), 200, placeholder=" …")
@@ -153,3 +197,36 @@ def load_network(folder: Path) -> tuple[ModelConfig, "CompactNet"]:
             hint="reinstall the model",
         ) from error
     return config, network.eval()
+
+
+def _build(config: ModelConfig) -> "CompactNet":
+    from compactcli.model import CompactNet
+
+    return CompactNet(
+        config.network,
+        n_mels=config.features.n_mels,
+        n_scenes=len(config.scenes),
+        n_events=len(config.events),
+    )
+
+
+def _check_size(config: ModelConfig, weights: Mapping[str, "Tensor"]) -> None:
+    """Refuse settings that ask for far more than the file holds before memory is taken for it."""
+    import torch
+
+    n_blocks = sum(stage.n_blocks for stage in (*config.network.stages, *config.network.context))
+    if n_blocks > len(weights) + _MAX_EXCESS_BLOCKS:
+        raise ModelError(f"{n_blocks} blocks are set, expected fewer than the {len(weights)} tensors of the file")
+    with torch.device("meta"):  # shapes alone
+        n_set = sum(tensor.numel() for tensor in _build(config).state_dict().values())
+    n_found = sum(tensor.numel() for tensor in weights.values())
+    if n_set > n_found + _MAX_EXCESS_VALUES:
+        raise ModelError(f"{n_set} values are set, expected about the {n_found} of the file")
+
+
+def _check_numbers(network: "CompactNet", weights: Mapping[str, "Tensor"]) -> None:
+    for name, expected in network.state_dict().items():
+        if weights[name].dtype != expected.dtype:
+            raise ModelError(f"'{name}' is stored as {weights[name].dtype}, expected {expected.dtype}")
+        if not weights[name].isfinite().all():
+            raise ModelError(f"'{name}' holds values that are not finite, expected finite numbers")

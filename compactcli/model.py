@@ -245,13 +245,7 @@ class CompactNet(nn.Module):
     @property
     def context_frames(self) -> int:
         """Log-mel frames before and after an output frame's own that can change its logits."""
-        stem = self.config.stem_kernel_size[1] // 2
-        reach = sum(
-            module.kernel_size[1] // 2
-            for module in [*self.stages.modules(), *self.context.modules()]
-            if isinstance(module, nn.Conv2d)
-        )
-        return stem + reach * self.config.time_stride
+        return self.config.context_frames
 
     def embed(self, log_mel: torch.Tensor) -> torch.Tensor:
         """Frame embeddings.

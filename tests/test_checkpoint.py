@@ -1,8 +1,10 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from tiny_model import CONFIG, make_network
 from compactcli import checkpoint
 from compactcli.checkpoint import (
     DEFAULT_MODEL,
+    GRAPH,
     WEIGHTS,
     find_model,
     list_models,
@@ -76,10 +79,25 @@ def test_a_model_survives_its_folder(tmp_path):
         assert torch.equal(found[name], tensor), name
 
 
-def test_the_folder_holds_settings_weights_and_nothing_else(folder):
+def test_the_folder_holds_settings_weights_graph_and_nothing_else(folder):
+    assert sorted(path.name for path in folder.iterdir()) == [SETTINGS, GRAPH, WEIGHTS]
+    checksums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, GRAPH)}
+    assert read_config(folder).sha256 == checksums
+
+
+def test_the_graph_is_small_and_the_same_every_time(folder, tmp_path):
+    save_model(tmp_path / "again", CONFIG, make_network())
+    for name in (SETTINGS, GRAPH, WEIGHTS):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+    assert (folder / GRAPH).stat().st_size < 20_000
+
+
+def test_without_onnx_a_folder_keeps_no_graph_of_other_weights(folder, monkeypatch):
+    monkeypatch.setattr(checkpoint, "is_installed", lambda package: package != "onnx")
+    save_model(folder, CONFIG, make_network(seed=5))
     assert sorted(path.name for path in folder.iterdir()) == [SETTINGS, WEIGHTS]
-    checksum = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    assert read_config(folder).sha256 == {WEIGHTS: checksum}
+    assert sorted(read_config(folder).sha256) == [WEIGHTS]
+    assert load_network(folder)[0].name == "tiny"
 
 
 def test_saving_again_replaces_the_weights_and_keeps_the_card(folder):
@@ -98,7 +116,9 @@ def test_missing_settings_are_an_error(tmp_path):
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{'name': 1}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"{'name': 1}", b"[" * 100_000, b'{"name": ' + b"9" * 5000 + b"}"]
+)
 def test_settings_have_to_be_json(folder, content):
     (folder / SETTINGS).write_bytes(content)
     with pytest.raises(ModelError, match=r"model settings '.*config.json' cannot be read: "):
@@ -171,6 +191,45 @@ def test_tensors_have_to_fit_the_settings(folder, change, reason):
         load_network(folder)
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (torch.zeros(2, dtype=torch.float64), "'scene_head.bias' is stored as torch.float64, expected torch.float32"),
+        (torch.zeros(2, dtype=torch.int8), "'scene_head.bias' is stored as torch.int8, expected torch.float32"),
+        (torch.tensor([0.0, torch.nan]), "'scene_head.bias' holds values that are not finite"),
+        (torch.tensor([0.0, -torch.inf]), "'scene_head.bias' holds values that are not finite"),
+    ],
+    ids=["double", "integer", "nan", "infinite"],
+)
+def test_tensors_have_to_hold_numbers_of_their_kind(folder, values, reason):
+    change_tensors(folder, lambda tensors: tensors.update({"scene_head.bias": values}))
+    with pytest.raises(ModelError, match=f"do not fit the model's settings: {reason}"):
+        load_network(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda network: network.update(stem_channels=4_000_000), " values are set, expected about the 780"),
+        (lambda network: network.update(stem_channels=10**12), " values are set, expected about the 780 of the file"),
+        (lambda network: network["context"][0].update(kernel_size=[1, 10**9 + 1]), " values are set, expected about"),
+        (
+            lambda network: network["stages"][0].update(n_blocks=10**9),
+            " blocks are set, expected fewer than",
+        ),
+        (
+            lambda network: network["context"][0].update(n_blocks=10**9),
+            " blocks are set, expected fewer than the 50 ten",
+        ),
+    ],
+    ids=["channels", "more channels", "kernel", "blocks", "context blocks"],
+)
+def test_settings_cannot_ask_for_more_memory_than_the_weights_need(folder, change, reason):
+    change_settings(folder, lambda settings: change(settings["network"]))
+    with pytest.raises(ModelError, match=rf"do not fit the model's settings: \d*{reason}"):
+        load_network(folder)
+
+
 def test_classes_have_to_fit_the_weights(folder):
     change_settings(folder, lambda settings: settings["scenes"].append("office"))
     with pytest.raises(ModelError, match="do not fit the model's settings: .*size mismatch for scene_head"):
@@ -199,11 +258,67 @@ def test_networks_that_cannot_be_built_are_refused(folder, change, reason):
         load_network(folder)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a tensor", b"\x08\0\0\0\0\0\0\0{broken}"])
+def with_header(header, data=b""):
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not a tensor",
+        b"\x08\0\0\0\0\0\0\0{broken}",
+        (2**63).to_bytes(8, "little") + b"{}",
+        (10**6).to_bytes(8, "little") + b"{}",
+        (10**8).to_bytes(8, "little") + b"{}",
+        with_header({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}),
+        with_header({"a": {"dtype": "F32", "shape": [2**32, 2**32], "data_offsets": [0, 0]}}),
+        with_header({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, -4]}}),
+        with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, bytes(8)),
+        with_header({"a": {"dtype": "OBJECT", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)),
+    ],
+)
 def test_weights_have_to_be_safetensors(folder, data):
     put_weights(folder, data)
-    with pytest.raises(ModelError, match="do not fit the model's settings: "):
+    with pytest.raises(ModelError, match="do not fit the model's settings: Error while deserializing"):
         load_network(folder)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-100], lambda data: data + b"more", lambda data: data[:100]])
+def test_weights_that_end_early_or_late_are_refused(folder, change):
+    put_weights(folder, change((folder / WEIGHTS).read_bytes()))
+    with pytest.raises(ModelError, match="do not fit the model's settings: Error while deserializing"):
+        load_network(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/model.safetensors", "/dev/zero", "..", ".", "", "inner/file", "inner\\file", "a\0b", "C:file"]
+)
+def test_checksums_name_files_of_the_folder(folder, name):
+    change_settings(folder, lambda settings: settings["sha256"].update({name: "0" * 64}))
+    message = f"config.json' hold a sha256 of {name!r}, expected names of files in the folder"
+    with pytest.raises(ModelError, match=re.escape(message)):
+        load_network(folder)
+
+
+@pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")],
+    ids=["pipe", "folder", "device"],
+)
+def test_what_is_no_regular_file_is_not_waited_for(folder, name, make):
+    (folder / name).unlink()
+    make(folder / name)
+    with pytest.raises(ModelError, match=rf"{name}' cannot be read: it is not a regular file"):
+        load_network(folder)
+
+
+def test_a_link_to_the_weights_is_followed(folder):
+    (folder / WEIGHTS).rename(folder.parent / "shared")
+    (folder / WEIGHTS).symlink_to("../shared")
+    assert load_network(folder)[0].name == "tiny"
 
 
 class Bomb:
@@ -228,6 +343,21 @@ def test_pickles_are_refused_and_never_run(folder, tmp_path, dump):
     with (tmp_path / "bomb").open("rb") as file:
         torch.load(file, weights_only=False) if dump is torch.save else pickle.load(file)
     assert trace.exists(), "the bomb is a dud and shows nothing"
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "model.pkl"])
+def test_settings_cannot_lead_to_a_pickle(folder, tmp_path, name):
+    trace = tmp_path / "trace"
+    (folder / name).write_bytes(pickle.dumps(Bomb(trace)))
+    (folder / WEIGHTS).unlink()
+    checksum = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    change_settings(folder, lambda settings: settings.update(sha256={name: checksum}))
+    with pytest.raises(ModelError, match=r"hold no sha256 of model.safetensors"):
+        load_network(folder)
+    change_settings(folder, lambda settings: settings.update(weights=name))
+    with pytest.raises(ModelError, match=r"unknown settings \['weights'\]"):
+        load_network(folder)
+    assert not trace.exists()
 
 
 # ---------------------------------------------------------------- finding

@@ -1,3 +1,8 @@
+import ctypes
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +11,12 @@ from hypothesis import strategies as st
 from tiny_model import CONFIG, make_network
 
 from compactcli.checkpoint import DEFAULT_MODEL, find_model, save_model
-from compactcli.engine import LogitChunk, load_engine
+from compactcli.engine import ENGINES, LogitChunk, load_engine
+from compactcli.engine import devices as devices_module
 from compactcli.engine.base import CHUNK_S, stream_logits
-from compactcli.engine.torch import choose_device
-from compactcli.errors import DeviceError, ModelError
+from compactcli.engine.onnx import OnnxEngine
+from compactcli.engine.torch import TorchEngine, choose_device
+from compactcli.errors import ConfigError, DeviceError, ModelError
 from compactcli.features import LogMel
 
 FRAME = CONFIG.clock.frame_length  # samples of an output frame
@@ -124,25 +131,141 @@ def test_blocks_are_left_as_they_were():
 # ---------------------------------------------------------------- engine
 
 
+@pytest.mark.parametrize("name", ["onnx", "torch"])
 @pytest.mark.parametrize("duration_s", [0.01, 2.0, CHUNK_S, 2 * CHUNK_S + 1.3])
-def test_the_engine_gives_the_whole(folder, duration_s, noise):
-    engine = load_engine(folder, device="cpu")
+def test_the_engine_gives_the_whole(folder, duration_s, name, noise):
+    engine = load_engine(folder, device="cpu", engine=name)
     waveform = noise(duration_s)
     assert_same(list(engine.stream(split(waveform, 16000))), waveform)
-    assert engine.config == load_engine(folder, device="cpu").config
+    assert engine.config == load_engine(folder, device="cpu", engine=name).config
     assert engine.config.name == "tiny"
     assert engine.device == "cpu"
 
 
-def test_an_engine_can_be_used_again(folder):
-    engine = load_engine(folder, device="cpu")
+@pytest.mark.parametrize("name", ["onnx", "torch"])
+def test_an_engine_can_be_used_again(folder, name):
+    engine = load_engine(folder, device="cpu", engine=name)
     for waveform in (NOISE[:9000], NOISE[9000:], NOISE[:9000]):
         assert_same(list(engine.stream([waveform])), waveform)
 
 
-def test_folders_that_are_no_models_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ENGINES)
+def test_folders_that_are_no_models_are_refused(tmp_path, name):
     with pytest.raises(ModelError, match=r"model settings '.*config.json' cannot be read"):
-        load_engine(tmp_path, device="cpu")
+        load_engine(tmp_path, device="cpu", engine=name)
+
+
+# ---------------------------------------------------------------- which engine
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """Pretend that a driver is there or not, and so many CUDA devices behind it."""
+
+    def pretend(driver, count):
+        monkeypatch.setattr("compactcli.engine.may_have_cuda", lambda: driver)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+    return pretend
+
+
+@pytest.fixture
+def no_packages(monkeypatch):
+    """Pretend that packages are not installed."""
+
+    def pretend(*names):
+        monkeypatch.setattr("compactcli.packages.is_installed", lambda package: package not in names)
+
+    return pretend
+
+
+@pytest.mark.parametrize(("driver", "count"), [(False, 0), (True, 0)])
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_the_cpu_is_for_onnx(folder, cuda, driver, count, device):
+    cuda(driver, count)
+    engine = load_engine(folder, device=device)
+    assert (type(engine), engine.device) == (OnnxEngine, "cpu")
+
+
+@pytest.mark.parametrize(("device", "taken"), [("auto", "cuda:0"), ("cuda", "cuda"), ("cuda:1", "cuda:1")])
+def test_cuda_is_for_torch(cuda, monkeypatch, device, taken):
+    cuda(True, 2)
+    monkeypatch.setattr(TorchEngine, "__init__", lambda self, folder, *, device: setattr(self, "device", device))
+    engine = load_engine(Path("folder"), device=device)
+    assert type(engine) is TorchEngine
+    assert choose_device(engine.device) == choose_device(taken)
+
+
+def test_onnx_that_is_asked_for_stays_on_the_cpu(folder, cuda):
+    cuda(True, 2)
+    assert type(load_engine(folder, engine="onnx")) is OnnxEngine
+
+
+def test_a_folder_without_a_graph_is_for_torch(folder, tmp_path, cuda):
+    cuda(False, 0)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder / name, tmp_path)
+    text = (tmp_path / "config.json").read_text(encoding="utf-8")
+    settings = json.loads(text)
+    del settings["sha256"]["model.onnx"]
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    assert type(load_engine(tmp_path)) is TorchEngine
+    with pytest.raises(
+        ModelError, match=r"the onnx engine needs '.*model.onnx', the model's settings name none"
+    ) as caught:
+        load_engine(tmp_path, engine="onnx")
+    assert caught.value.hint.startswith("use --engine torch")
+
+
+def test_unknown_engines_are_refused(folder):
+    with pytest.raises(ConfigError, match="engine 'tensorflow' is unknown, expected one of auto, onnx, torch"):
+        load_engine(folder, engine="tensorflow")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_onnx_does_not_run_on_cuda(folder, device):
+    message = f"engine 'onnx' was asked for with device '{device}', it runs on the CPU alone"
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_engine(folder, device=device, engine="onnx")
+    assert caught.value.hint == "use --engine torch, or --device cpu"
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_unknown_devices_are_refused_whatever_the_engine(folder, name):
+    with pytest.raises(DeviceError, match="device 'tpu' is unknown, expected auto, cpu, cuda or cuda:N"):
+        load_engine(folder, device="tpu", engine=name)
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "message"),
+    [
+        ("torch", {"engine": "torch"}, "engine 'torch' needs the package torch, which is not installed here"),
+        ("torch", {"device": "cuda"}, "device 'cuda' needs the package torch, which is not installed here"),
+        ("onnxruntime", {"engine": "onnx"}, "engine 'onnx' needs the package onnxruntime, which is not installed here"),
+    ],
+)
+def test_engines_that_are_not_installed_say_so(folder, no_packages, missing, options, message):
+    no_packages(missing)
+    with pytest.raises(ConfigError, match=message):
+        load_engine(folder, **options)
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_torch_is_asked_for_cuda_only_where_a_driver_is(monkeypatch, loads):
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        if not loads:
+            raise OSError(f"{name}: no such file")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert devices_module.may_have_cuda() is loads
+    assert asked in (["libcuda.so.1"], ["nvcuda.dll"])
+    monkeypatch.setattr(devices_module, "is_installed", lambda package: False)
+    assert not devices_module.may_have_cuda()
+    assert len(asked) == 1
 
 
 # ---------------------------------------------------------------- devices

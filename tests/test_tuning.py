@@ -110,7 +110,7 @@ def test_a_network_becomes_a_folder(held_out, tiny_recipe, tmp_path):
     assert len(config.calibration.event_bias) == 5
     assert config.calibration.event_scale > 0
     log_mel = torch.randn(1, 16, 60)
-    engine = load_engine(tmp_path / "model", device="cpu")
+    engine = load_engine(tmp_path / "model", device="cpu", engine="torch")
     assert engine.config == config
     with torch.inference_mode():
         for found, expected in zip(engine._network(log_mel), network(log_mel), strict=True):

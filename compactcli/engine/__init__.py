@@ -2,23 +2,60 @@
 
 from pathlib import Path
 
+from compactcli.checkpoint import GRAPH
 from compactcli.engine.base import Engine, LogitChunk
+from compactcli.engine.devices import check_device, may_have_cuda
+from compactcli.errors import ConfigError
+from compactcli.packages import require_package
 
-__all__ = ["Engine", "LogitChunk", "load_engine"]
+__all__ = ["ENGINES", "Engine", "LogitChunk", "load_engine"]
+
+ENGINES = ("auto", "onnx", "torch")
 
 
-def load_engine(folder: Path, *, device: str = "auto") -> Engine:
+def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto") -> Engine:
     """Load a model folder onto a device.
 
     Args:
         folder: Model folder, see `compactcli.checkpoint.find_model`.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where it is there.
+        engine: ``onnx``, for the CPU alone; ``torch``; or ``auto``: torch on CUDA, and on the CPU onnx where the folder
+            holds a graph for it.
 
     Raises:
         ModelError: The folder cannot be loaded.
         DeviceError: The device is not there.
+        ConfigError: The engine is unknown, does not run on that device, or is not installed.
     """
-    # torch takes over a second to import, so only what runs a model does
+    if engine not in ENGINES:
+        raise ConfigError(f"engine '{engine}' is unknown, expected one of {', '.join(ENGINES)}")
+    check_device(device)
+    if engine == "onnx" and device not in ("auto", "cpu"):
+        raise ConfigError(
+            f"engine 'onnx' was asked for with device '{device}', it runs on the CPU alone",
+            hint="use --engine torch, or --device cpu",
+        )
+    if engine == "auto":
+        engine = "onnx" if _runs_on_cpu(device) and (folder / GRAPH).exists() else "torch"
+        # a GPU that was asked for is torch's to find, and "auto" has been decided by now
+        device = "cpu" if engine == "onnx" else device
+    # each engine imports what it runs on, and only the one that is used
+    if engine == "onnx":
+        require_package("onnxruntime", purpose="engine 'onnx'")
+        from compactcli.engine.onnx import OnnxEngine
+
+        return OnnxEngine(folder)
+    require_package("torch", purpose=f"device '{device}'" if device.startswith("cuda") else "engine 'torch'")
     from compactcli.engine.torch import TorchEngine
 
     return TorchEngine(folder, device=device)
+
+
+def _runs_on_cpu(device: str) -> bool:
+    if device == "cpu":
+        return True
+    if device != "auto" or not may_have_cuda():
+        return device == "auto"
+    from compactcli.engine.torch import choose_device
+
+    return choose_device("auto").type == "cpu"

@@ -7,6 +7,7 @@ import torch
 
 from compactcli.checkpoint import load_network
 from compactcli.engine.base import LogitChunk, Waveform, stream_logits
+from compactcli.engine.devices import check_device
 from compactcli.errors import DeviceError
 from compactcli.features import LogMel
 
@@ -17,12 +18,11 @@ def choose_device(device: str) -> torch.device:
     Raises:
         DeviceError: The name is none of these, or there is no such CUDA device.
     """
+    check_device(device)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "cpu" or (device == "auto" and not available):
         return torch.device("cpu")
-    kind, _, number = device.partition(":")
-    if device != "auto" and (kind != "cuda" or (":" in device and not number.isdecimal())):
-        raise DeviceError(f"device '{device}' is unknown, expected auto, cpu, cuda or cuda:N")
+    number = device.partition(":")[2]
     if int(number or 0) >= available:
         raise DeviceError(
             f"device '{device}' was asked for, {available} CUDA devices were found",

@@ -1,0 +1,105 @@
+"""The onnx engine: numpy's log-mel and onnxruntime on the CPU, without torch."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+from compactcli.checkpoint import GRAPH, read_config, verify
+from compactcli.config import ModelConfig
+from compactcli.engine.base import LogitChunk, Waveform, stream_logits
+from compactcli.errors import ModelError
+from compactcli.logmel import NumpyLogMel
+
+INPUT, OUTPUTS = "log_mel", ["scene_logits", "event_logits"]
+# what onnxruntime raises about a graph or its weights; they have no base of their own
+GRAPH_ERRORS = (
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NoSuchFile,
+    states.NotImplemented,
+    states.RuntimeException,
+)
+
+
+class OnnxEngine:
+    """Runs a model folder with onnxruntime on the CPU.
+
+    Args:
+        folder: Model folder with a graph.
+        threads: Threads of this engine; None takes ``OMP_NUM_THREADS``, or else one for each core that the process may
+            use.
+
+    Raises:
+        ModelError: The folder cannot be loaded.
+    """
+
+    device = "cpu"
+
+    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+        self.config = read_config(folder)
+        verify(folder, self.config)
+        self._session = _open_session(folder, self.config, threads=usable_threads() if threads is None else threads)
+        self._log_mel = NumpyLogMel(self.config.features)
+
+    def stream(self, blocks: Iterable[Waveform]) -> Iterator[LogitChunk]:
+        """See `compactcli.engine.base.Engine.stream`."""
+        return stream_logits(blocks, self._run, config=self.config, context_frames=self.config.network.context_frames)
+
+    def _run(self, waveform: Waveform) -> LogitChunk:
+        scenes, events = self._session.run(OUTPUTS, {INPUT: self._log_mel.of_padded(waveform)[None]})
+        return LogitChunk(scenes=scenes[0], events=events[0])
+
+
+def usable_threads() -> int:
+    """Threads to use where nobody said how many: ``OMP_NUM_THREADS``, or the cores that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _open_session(folder: Path, config: ModelConfig, *, threads: int) -> onnxruntime.InferenceSession:
+    path = folder / GRAPH
+    if GRAPH not in config.sha256:
+        found = "hold no sha256 of it" if path.exists() else "name none"
+        raise ModelError(
+            f"the onnx engine needs '{path}', the model's settings {found}",
+            hint="use --engine torch, or write the model folder again with the package onnx installed",
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # plans of memory for each new length of input cost more than they save: 13 MB on a long recording
+    options.enable_mem_pattern = False
+    # threads that wait for the next chunk would burn the cores that decode it
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors, which are raised as well; warnings are for whoever made the graph
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except GRAPH_ERRORS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"graph '{path}' cannot be loaded: {reason}", hint="reinstall the model") from error
+    _check_shapes(path, session, config)
+    return session
+
+
+def _check_shapes(path: Path, session: onnxruntime.InferenceSession, config: ModelConfig) -> None:
+    found = {item.name: list(item.shape) for item in (*session.get_inputs(), *session.get_outputs())}
+    frames = {name: [length if isinstance(length, int) else "n" for length in found[name]] for name in found}
+    expected = {
+        INPUT: [1, config.features.n_mels, "n"],
+        OUTPUTS[0]: [1, "n", len(config.scenes)],
+        OUTPUTS[1]: [1, "n", len(config.events)],
+    }
+    if frames != expected:
+        raise ModelError(
+            f"graph '{path}' has inputs and outputs {frames}, expected {expected}", hint="reinstall the model"
+        )
