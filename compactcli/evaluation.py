@@ -1,28 +1,34 @@
 """A model meets held-out recordings: what it gets right, with the metric and the data of each figure.
 
 Held out means by source recording, as the recipe says; soundscapes and layered scenes are mixed
-from held-out recordings only.
+from held-out recordings only. A condition changes each waveform after it was read or mixed, before it is heard.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from compactcli.audio import Waveform
 from compactcli.calibration import calibrated_logits, event_probabilities, scene_probabilities
-from compactcli.config import CalibrationConfig, DetectionConfig
-from compactcli.detection import detect_events
+from compactcli.conditions import CLEAN, Condition
+from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
+from compactcli.detection import detect_events, median_filter
 from compactcli.engine import Engine
-from compactcli.heldout import SOUNDSCAPE_S, HeldOut
+from compactcli.events import Event, events_to_roll
+from compactcli.figures import Evaluation, EventCalibration
+from compactcli.heldout import HeldOut
 from compactcli.metrics.clip import ClipMetrics, clip_metrics
-from compactcli.metrics.counts import DetectionMetrics, RecordingEvents
+from compactcli.metrics.counts import RecordingEvents
 from compactcli.metrics.event import event_metrics
+from compactcli.metrics.intersections import RecordingScores
+from compactcli.metrics.psds import PSDS1, PSDS2, psds
+from compactcli.metrics.reliability import expected_calibration_error, reliability
 from compactcli.metrics.segment import segment_metrics
 from compactcli.scores import FrameScores
 from compactcli.soundscapes import Soundscape
+from compactcli.timing import FrameClock
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,91 +45,22 @@ class Heard:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluation:
-    """Held-out figures.
+class HeardSoundscape:
+    """Event probabilities of one soundscape, and its truth.
 
     Args:
-        scenes: Over recordings (long ones in clips of 10 s) and simulated scenes.
-        scene_classes: Order of the scenes.
-        esc50: Top-1 of ESC-50's test fold by the event head, among its categories.
-        esc50_classes: Their order.
-        urbansound8k: Top-1 of UrbanSound8K's test fold by the event head, among its classes.
-        urbansound8k_classes: Their order.
-        segment: Segment-based (1 s) scores on soundscapes.
-        event: Event-based scores on the same soundscapes.
-        n_soundscapes: Number of soundscapes.
+        scores: Calibrated frame probabilities.
+        reference: Reference events.
+        unsure: Event classes that may sound without being listed.
     """
 
-    scenes: ClipMetrics
-    scene_classes: tuple[str, ...]
-    esc50: ClipMetrics
-    esc50_classes: tuple[str, ...]
-    urbansound8k: ClipMetrics
-    urbansound8k_classes: tuple[str, ...]
-    segment: DetectionMetrics
-    event: DetectionMetrics
-    n_soundscapes: int
+    scores: FrameScores
+    reference: tuple[Event, ...]
+    unsure: frozenset[str]
 
-    def summary(self) -> list[tuple[str, str, str]]:
-        """Figures for people as (what, value, over what)."""
 
-        def percent(value: float) -> str:
-            return f"{100 * value:.1f} %"
-
-        soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
-        return [
-            ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), f"{self.scenes.n_clips} clips"),
-            ("scenes, accuracy", percent(self.scenes.accuracy), f"{self.scenes.n_clips} clips"),
-            ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", f"{self.scenes.n_clips} clips"),
-            ("ESC-50 test fold, top-1", percent(self.esc50.accuracy), f"{self.esc50.n_clips} clips"),
-            (
-                "UrbanSound8K test fold, top-1",
-                percent(self.urbansound8k.accuracy),
-                f"{self.urbansound8k.n_clips} clips",
-            ),
-            ("segment-based (1 s) macro F1", f"{self.segment.macro.f1:.3f}", soundscapes),
-            ("segment-based (1 s) micro F1", f"{self.segment.micro.f1:.3f}", soundscapes),
-            ("event-based (200 ms) macro F1", f"{self.event.macro.f1:.3f}", soundscapes),
-            ("event-based (200 ms) micro F1", f"{self.event.micro.f1:.3f}", soundscapes),
-        ]
-
-    def scene_confusions(self, n_pairs: int) -> list[tuple[str, str, int]]:
-        """The most frequent confusions as (true scene, scene it was called, clips)."""
-        return confusion_pairs(self.scenes, self.scene_classes, n_pairs)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Figures as plain JSON values, per class too."""
-
-        def clips(metrics: ClipMetrics, classes: Sequence[str]) -> dict[str, Any]:
-            recall = {name: round(float(value), 4) for name, value in zip(classes, metrics.recall, strict=True)}
-            return {
-                "clips": metrics.n_clips,
-                "accuracy": round(metrics.accuracy, 4),
-                "macro_accuracy": round(metrics.macro_accuracy, 4),
-                "log_loss": round(metrics.log_loss, 4),
-                "calibration_error": round(metrics.calibration_error, 4),
-                # no clip, no recall: JSON has no NaN
-                "recall": {name: None if value != value else value for name, value in recall.items()},
-                "confusions": confusion_pairs(metrics, classes, 20),
-            }
-
-        def detection(metrics: DetectionMetrics) -> dict[str, Any]:
-            return {
-                "macro_f1": round(metrics.macro.f1, 4),
-                "micro_f1": round(metrics.micro.f1, 4),
-                "micro_precision": round(metrics.micro.precision, 4),
-                "micro_recall": round(metrics.micro.recall, 4),
-                "f1": {name: round(counts.f1, 4) for name, counts in metrics.per_class.items()},
-            }
-
-        return {
-            "scenes": clips(self.scenes, self.scene_classes),
-            "esc50": clips(self.esc50, self.esc50_classes),
-            "urbansound8k": clips(self.urbansound8k, self.urbansound8k_classes),
-            "soundscapes": self.n_soundscapes,
-            "segment_based": detection(self.segment),
-            "event_based": detection(self.event),
-        }
+# a waveform as it was read or mixed becomes logits; the condition comes in between
+Ear = Callable[[Waveform], Heard]
 
 
 def hear(engine: Engine, waveform: Waveform) -> Heard:
@@ -146,16 +83,16 @@ def tag_scores(logits: npt.NDArray[np.float32], calibration: CalibrationConfig) 
 
 
 def tagging_metrics(
-    engine: Engine, held_out: HeldOut, folder: str, report: Callable[[], None]
+    listen: Ear, config: ModelConfig, held_out: HeldOut, folder: str, report: Callable[[], None]
 ) -> tuple[ClipMetrics, tuple[str, ...]]:
     """Top-1 of a folder's clips by the event head, among the classes that its clips have."""
     items = [item for item in held_out.recordings if item.folder == folder and item.event is not None]
     names = {item.event for item in items}
-    classes = tuple(name for name in engine.config.events if name in names)
-    columns = [engine.config.events.index(name) for name in classes]
+    classes = tuple(name for name in config.events if name in names)
+    columns = [config.events.index(name) for name in classes]
     probabilities, truth = [], []
     for item in items:
-        pooled = tag_scores(hear(engine, held_out.waveform(item)).events, engine.config.calibration)[columns]
+        pooled = tag_scores(listen(held_out.waveform(item)).events, config.calibration)[columns]
         powers = np.exp(pooled - pooled.max())
         probabilities.append(powers / powers.sum())
         truth.append(classes.index(str(item.event)))
@@ -163,43 +100,78 @@ def tagging_metrics(
     return clip_metrics(np.array(truth), np.array(probabilities)), classes
 
 
-def scene_metrics(engine: Engine, clips: Iterable[tuple[str, Waveform]], report: Callable[[], None]) -> ClipMetrics:
+def scene_metrics(
+    listen: Ear, config: ModelConfig, clips: Iterable[tuple[str, Waveform]], report: Callable[[], None]
+) -> ClipMetrics:
     """Scene classification of labelled waveforms."""
     probabilities, truth = [], []
     for scene, waveform in clips:
-        probabilities.append(scene_probabilities(hear(engine, waveform).scenes, engine.config.calibration))
-        truth.append(engine.config.scenes.index(scene))
+        probabilities.append(scene_probabilities(listen(waveform).scenes, config.calibration))
+        truth.append(config.scenes.index(scene))
         report()
     return clip_metrics(np.array(truth), np.array(probabilities))
 
 
-def detection_pairs(
-    engine: Engine,
-    soundscapes: Iterable[Soundscape],
-    detection: DetectionConfig,
-    report: Callable[[], None],
-) -> list[RecordingEvents]:
-    """Reference and estimated events of soundscapes."""
-    pairs = []
+def hear_soundscapes(
+    listen: Ear, config: ModelConfig, soundscapes: Iterable[Soundscape], report: Callable[[], None]
+) -> list[HeardSoundscape]:
+    """Calibrated event probabilities of soundscapes; the waveforms are not kept."""
+    heard = []
     for soundscape in soundscapes:
         scores = FrameScores(
-            probabilities=event_probabilities(hear(engine, soundscape.waveform).events, engine.config.calibration),
-            edges_s=engine.config.clock.edges_s(len(soundscape.waveform)),
-            classes=engine.config.events,
+            probabilities=event_probabilities(listen(soundscape.waveform).events, config.calibration),
+            edges_s=config.clock.edges_s(len(soundscape.waveform)),
+            classes=config.events,
         )
-        pairs.append(
-            RecordingEvents(
-                reference=soundscape.events,
-                estimated=tuple(detect_events(scores, detection)),
-                duration_s=len(soundscape.waveform) / engine.config.features.sample_rate,
-            )
-        )
+        heard.append(HeardSoundscape(scores=scores, reference=soundscape.events, unsure=soundscape.unsure))
         report()
-    return pairs
+    return heard
+
+
+def detection_pairs(heard: Iterable[HeardSoundscape], detection: DetectionConfig) -> list[RecordingEvents]:
+    """Reference and estimated events of soundscapes."""
+    return [
+        RecordingEvents(
+            reference=item.reference,
+            estimated=tuple(detect_events(item.scores, detection)),
+            duration_s=float(item.scores.edges_s[-1]),
+        )
+        for item in heard
+    ]
+
+
+def smooth_scores(scores: FrameScores, median_s: float) -> FrameScores:
+    """Frame scores after the running median that ``detect_events`` applies, the first and last frame repeated."""
+    if len(scores.probabilities) == 0:
+        return scores
+    n_frames = FrameClock.from_edges(scores.edges_s).s_to_odd_frames(median_s)
+    padded = np.pad(scores.probabilities, ((n_frames // 2, n_frames // 2), (0, 0)), mode="edge")
+    return replace(scores, probabilities=median_filter(padded, n_frames))
+
+
+def event_calibration(heard: Sequence[HeardSoundscape]) -> EventCalibration:
+    """Calibration of the frame probabilities before any smoothing, over all frames and classes."""
+    scores, right = [], []
+    for item in heard:
+        known = [name not in item.unsure for name in item.scores.classes]
+        roll = events_to_roll(item.reference, edges_s=item.scores.edges_s, classes=item.scores.classes)
+        scores.append(item.scores.probabilities[:, known].ravel())
+        right.append(roll[:, known].ravel())
+    all_scores, all_right = np.concatenate(scores), np.concatenate(right)
+    return EventCalibration(
+        n_scores=len(all_scores),
+        error=expected_calibration_error(all_scores, all_right),
+        reliability=reliability(all_scores, all_right),
+    )
 
 
 def evaluate(
-    engine: Engine, held_out: HeldOut, *, n_soundscapes: int = 300, report: Callable[[], None] = lambda: None
+    engine: Engine,
+    held_out: HeldOut,
+    *,
+    n_soundscapes: int = 300,
+    condition: Condition = CLEAN,
+    report: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """All held-out figures of a model.
 
@@ -207,14 +179,24 @@ def evaluate(
         engine: The model, with its calibration and detection defaults.
         held_out: Test recordings.
         n_soundscapes: Soundscapes of 10 s to mix.
+        condition: What happens to every waveform before the model hears it.
         report: Called after every clip.
     """
     config = engine.config
-    pairs = detection_pairs(engine, held_out.soundscapes(n_soundscapes), config.detection, report)
-    esc50, esc50_classes = tagging_metrics(engine, held_out, "esc50", report)
-    urbansound8k, urbansound8k_classes = tagging_metrics(engine, held_out, "urbansound8k", report)
+
+    def listen(waveform: Waveform) -> Heard:
+        return hear(engine, condition.apply(waveform))
+
+    heard = hear_soundscapes(listen, config, held_out.soundscapes(n_soundscapes), report)
+    pairs = detection_pairs(heard, config.detection)
+    smoothed = [
+        RecordingScores(scores=smooth_scores(item.scores, config.detection.median_s), reference=item.reference)
+        for item in heard
+    ]
+    esc50, esc50_classes = tagging_metrics(listen, config, held_out, "esc50", report)
+    urbansound8k, urbansound8k_classes = tagging_metrics(listen, config, held_out, "urbansound8k", report)
     return Evaluation(
-        scenes=scene_metrics(engine, held_out.scene_clips(), report),
+        scenes=scene_metrics(listen, config, held_out.scene_clips(), report),
         scene_classes=config.scenes,
         esc50=esc50,
         esc50_classes=esc50_classes,
@@ -222,18 +204,10 @@ def evaluate(
         urbansound8k_classes=urbansound8k_classes,
         segment=segment_metrics(pairs, config.events),
         event=event_metrics(pairs, config.events),
+        psds1=psds(smoothed, PSDS1),
+        psds2=psds(smoothed, PSDS2),
+        event_calibration=event_calibration(heard),
         n_soundscapes=n_soundscapes,
+        median_s=config.detection.median_s,
+        condition=condition,
     )
-
-
-def confusion_pairs(metrics: ClipMetrics, classes: Sequence[str], n_pairs: int) -> list[tuple[str, str, int]]:
-    """The most frequent confusions as (true class, class it was called, clips)."""
-    wrong = metrics.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:n_pairs]
-    rows, columns = np.unravel_index(order, wrong.shape)
-    return [
-        (classes[row], classes[column], int(wrong[row, column]))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        if wrong[row, column]
-    ]

@@ -49,6 +49,35 @@ def test_figures_are_finite_json(evaluate):
     assert all(0 <= share <= 1 for share in shares)
 
 
+def test_conditions_come_as_a_list(evaluate):
+    code, out, err = evaluate("--condition", "quiet", "--condition", "clean")
+    assert (code, err) == (0, "")
+    quiet, clean = json.loads(out)
+    assert (quiet["condition"], clean["condition"]) == ("quiet", "clean")
+    assert quiet["condition_description"] == "-30 dB"
+    assert set(quiet) == set(clean)
+    assert quiet["scenes"]["clips"] == clean["scenes"]["clips"] == 7
+    assert quiet["scenes"]["log_loss"] != clean["scenes"]["log_loss"]
+    # as without the option
+    assert clean == json.loads(evaluate()[1])
+
+
+def test_every_condition_can_be_measured(evaluate):
+    code, out, _ = evaluate("--condition", "all", "--format", "json")
+    assert code == 0
+    names = [figures["condition"] for figures in json.loads(out)]
+    assert names == ["clean", "phone", "mp3-64", "telephone", "quiet", "loud", "noise"]
+
+
+def test_a_table_says_which_condition(evaluate):
+    code, out, _ = evaluate("--format", "table", "--condition", "loud", "--condition", "noise")
+    assert code == 0
+    assert "loud: +20 dB, clipped at full scale" in out
+    assert out.index("loud: ") < out.index("noise: white noise 20 dB below each recording")
+    assert out.count("scenes, macro accuracy") == 2
+    assert "clean: " not in evaluate("--format", "table")[1]
+
+
 def test_the_same_figures_at_every_call(evaluate):
     assert evaluate()[1] == evaluate("--quiet")[1]
 
@@ -78,6 +107,9 @@ def test_wrong_requests_end_with_2(evaluate, tiny_model, tmp_path):
     code, out, err = evaluate("--soundscapes", 0)
     assert (code, out) == (2, "")
     assert "--soundscapes" in err
+    code, out, err = evaluate("--condition", "[underwater]")
+    assert (code, out) == (2, "")
+    assert "condition '[underwater]' is unknown, expected one of clean, phone" in " ".join(err.split())
     without_recipe = tmp_path / "model"
     shutil.copytree(tiny_model, without_recipe)
     (without_recipe / "recipe.toml").unlink()

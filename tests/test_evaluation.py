@@ -4,14 +4,17 @@ import json
 import numpy as np
 import pytest
 
+from compactcli.conditions import CLEAN, Condition
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.datasets import TEST, VALIDATION
+from compactcli.detection import detect_events
 from compactcli.engine.base import LogitChunk
 from compactcli.errors import ManifestError
-from compactcli.evaluation import confusion_pairs, evaluate, hear, tag_scores
-from compactcli.events import events_to_roll
+from compactcli.evaluation import HeardSoundscape, evaluate, event_calibration, hear, smooth_scores, tag_scores
+from compactcli.events import Event, events_to_roll
 from compactcli.heldout import HeldOut
 from compactcli.metrics.clip import clip_metrics
+from compactcli.scores import FrameScores
 
 N_SOUNDSCAPES = 5
 EXACT = DetectionConfig(median_s=0.0, max_gap_s=0.0, min_duration_s=0.0)
@@ -148,6 +151,9 @@ def test_who_knows_everything_gets_everything_right(held_out):
     missed = {label for label, counts in figures.event.per_class.items() if counts.occurs and counts.f1 < 1}
     assert missed <= closer_than_the_grid(held_out.soundscapes(N_SOUNDSCAPES))
     assert figures.event.per_class["dog"].tp == 4
+    assert figures.psds2.value == 1
+    found_late = {label for label, value in figures.psds1.per_class.items() if value < 1}
+    assert found_late <= closer_than_the_grid(held_out.soundscapes(N_SOUNDSCAPES))
     assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 8
     assert figures.scene_confusions(5) == []
 
@@ -171,13 +177,83 @@ def test_silence_misses_every_event(held_out):
     assert figures.segment.micro.f1 == figures.event.micro.f1 == 0
 
 
+def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
+    heard = []
+
+    def apply(waveform):
+        heard.append(waveform.copy())
+        return np.zeros_like(waveform)
+
+    oracle = Oracle(held_out)
+    deaf = Condition(name="deaf", description="nothing is left", apply=apply)
+    figures = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES, condition=deaf)
+    # every waveform passed it as it is, and the model got what came out
+    assert len(heard) == N_SOUNDSCAPES + 3 + 2 + 8
+    known = set(oracle.scenes) | set(oracle.events)
+    assert {waveform.tobytes() for waveform in heard} == known
+    assert figures.condition is deaf
+    assert figures.segment.micro.f1 == 0
+    assert figures.scenes.accuracy == pytest.approx(1 / 8)
+    clean = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
+    assert clean.condition is CLEAN
+    assert clean.scenes.accuracy == 1
+
+
+def test_scores_are_smoothed_as_detection_smooths_them():
+    rng = np.random.default_rng(0)
+    scores = FrameScores(
+        probabilities=rng.random((60, 2), dtype=np.float32),
+        edges_s=np.append(np.arange(60) * 0.04, 2.39),
+        classes=("dog", "cat"),
+    )
+    for median_s in (0.0, 0.2, 0.5):
+        smoothed = smooth_scores(scores, median_s)
+        config = dataclasses.replace(EXACT, median_s=median_s)
+        assert detect_events(smoothed, EXACT) == detect_events(scores, config)
+        assert len(detect_events(smoothed, EXACT)) > 3
+    np.testing.assert_array_equal(smooth_scores(scores, 0.0).probabilities, scores.probabilities)
+    none = FrameScores(probabilities=np.zeros((0, 2), np.float32), edges_s=np.zeros(1), classes=("dog", "cat"))
+    assert smooth_scores(none, 0.2) is none
+
+
+def test_event_probabilities_are_judged_frame_by_frame():
+    scores = FrameScores(
+        probabilities=np.array([[0.95, 0.25], [0.85, 0.25], [0.05, 0.25], [0.05, 0.25]], np.float32),
+        edges_s=np.arange(5.0),
+        classes=("dog", "cat"),
+    )
+    reference = (Event(onset=0.0, offset=1.0, label="dog"), Event(onset=2.0, offset=4.0, label="cat"))
+    sure = HeardSoundscape(scores=scores, reference=reference, unsure=frozenset())
+    found = event_calibration([sure])
+    assert found.n_scores == 8
+    assert found.error == pytest.approx((0.05 + 0.85 + 2 * 0.05 + 4 * 0.25) / 8)
+    assert [item.n_scores for item in found.reliability] == [2, 0, 4, 0, 0, 0, 0, 0, 1, 1]
+    assert [found.reliability[index].share_right for index in (0, 2, 8, 9)] == [0, 0.5, 0, 1]
+    unsure = HeardSoundscape(scores=scores, reference=reference, unsure=frozenset({"cat"}))
+    assert event_calibration([unsure]).n_scores == 4
+    assert event_calibration([unsure, sure]).n_scores == 12
+
+
 def test_figures_are_json(held_out):
     figures = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES)
     plain = json.loads(json.dumps(figures.to_dict(), allow_nan=False))
-    assert set(plain) == {"scenes", "esc50", "urbansound8k", "soundscapes", "segment_based", "event_based"}
+    assert set(plain) == {
+        *("condition", "condition_description"),
+        *("scenes", "esc50", "urbansound8k", "soundscapes", "segment_based", "event_based"),
+        *("psds1", "psds2", "event_calibration"),
+    }
     assert plain["scenes"]["recall"] == {"rain": 1.0, "street": 1.0, "talk": 1.0}
     assert plain["soundscapes"] == N_SOUNDSCAPES
     assert set(plain["segment_based"]["f1"]) == {"dog", "rain", "siren", "speech", "music"}
+    assert (plain["condition"], plain["condition_description"]) == ("clean", "recordings as they are")
+    assert (plain["psds1"]["score"], plain["psds1"]["median_s"]) == (round(figures.psds1.value, 4), 0.0)
+    assert set(plain["psds2"]["per_class"]) <= {"dog", "rain", "siren", "speech", "music"}
+    # the oracle is always sure, of the right scene
+    bins = plain["scenes"]["reliability"]
+    assert [item["count"] for item in bins] == [0] * 9 + [8]
+    assert bins[0] == {"low": 0.0, "high": 0.1, "count": 0, "mean_score": None, "share_right": None}
+    assert (bins[9]["mean_score"], bins[9]["share_right"]) == (pytest.approx(0.9993, abs=1e-4), 1.0)
+    assert len(plain["event_calibration"]["reliability"]) == 10
 
 
 def test_a_class_without_clips_has_no_recall(held_out):
@@ -191,12 +267,6 @@ def test_the_summary_says_what_was_measured_over_what(held_out):
     assert ("scenes, macro accuracy", "100.0 %", "8 clips") in summary
     assert ("ESC-50 test fold, top-1", "100.0 %", "3 clips") in summary
     assert ("segment-based (1 s) macro F1", "1.000", "5 soundscapes of 10 s") in summary
-    assert len({what for what, _, _ in summary}) == len(summary) == 9
-
-
-def test_confusions_are_ordered_by_their_number():
-    truth = [0, 0, 0, 1, 1, 2]
-    called = [1, 1, 0, 2, 1, 2]
-    metrics = clip_metrics(truth, np.eye(3)[called])
-    assert confusion_pairs(metrics, ("a", "b", "c"), 10) == [("a", "b", 2), ("b", "c", 1)]
-    assert confusion_pairs(metrics, ("a", "b", "c"), 1) == [("a", "b", 2)]
+    assert ("PSDS2 (median 0 s)", "1.000", "5 soundscapes of 10 s") in summary
+    assert ("events, calibration error", "0.000", "5 soundscapes of 10 s") in summary
+    assert len({what for what, _, _ in summary}) == len(summary) == 12

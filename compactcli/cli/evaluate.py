@@ -9,7 +9,7 @@ from compactcli.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from compactcli.evaluation import Evaluation
+    from compactcli.figures import Evaluation
 
 
 def evaluate(
@@ -18,6 +18,15 @@ def evaluate(
     soundscapes: Annotated[
         int, typer.Option("--soundscapes", min=1, help="Ten-second soundscapes to mix for event detection.")
     ] = 300,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition",
+            metavar="NAME",
+            help="What happens to every recording first: clean, phone, mp3-64, telephone, quiet, loud, noise, or all; "
+            "repeatable. The result is then a list, one block per condition.",
+        ),
+    ] = None,
     result_format: Annotated[
         options.ListFormat | None,
         typer.Option("--format", help="How to write; by default table on a terminal, json in a pipe."),
@@ -30,6 +39,9 @@ def evaluate(
 
     Example: compact evaluate --model compactnet --corpus corpus
     """
+    from compactcli.packages import require_package
+
+    require_package("torch", purpose="compact evaluate")
     import json
 
     from rich.console import Console
@@ -39,6 +51,7 @@ def evaluate(
     from compactcli.cli.console import stdout_is_terminal
     from compactcli.cli.output import open_output
     from compactcli.cli.steps import StepProgress, cache_folder
+    from compactcli.conditions import CLEAN, make_conditions
     from compactcli.datasets import TEST
     from compactcli.evaluation import evaluate as measure
     from compactcli.heldout import HeldOut
@@ -47,6 +60,7 @@ def evaluate(
     folder = find_model(model or DEFAULT_MODEL)
     recipe = read_recipe(folder / "recipe.toml")
     engine = inference.load_model(folder, device=device)
+    conditions = make_conditions(condition or [CLEAN.name], corpus=corpus, sample_rate=recipe.features.sample_rate)
     with StepProgress(active=not quiet) as progress:
         held_out = HeldOut(
             corpus,
@@ -55,21 +69,35 @@ def evaluate(
             cache=cache_folder(cache),
             loading=lambda done, total: progress.show("log-mels", done, total),
         )
-        figures = measure(engine, held_out, n_soundscapes=soundscapes, report=progress.counter("clips"))
+        blocks = [
+            measure(
+                engine,
+                held_out,
+                n_soundscapes=soundscapes,
+                condition=item,
+                report=progress.counter(f"clips, {item.name}"),
+            )
+            for item in conditions
+        ]
     as_table = result_format == "table" or (result_format is None and stdout_is_terminal())
     with open_output(None) as write:
         if not as_table:
-            write(json.dumps(figures.to_dict(), indent=2) + "\n")
+            plain = [figures.to_dict() for figures in blocks]
+            write(json.dumps(plain if condition else plain[0], indent=2) + "\n")
             return
         console = Console()
         with console.capture() as capture:
-            _print_table(console, figures)
+            for figures in blocks:
+                _print_table(console, figures, titled=bool(condition))
         write(capture.get())
 
 
-def _print_table(console: "Console", figures: "Evaluation") -> None:
+def _print_table(console: "Console", figures: "Evaluation", *, titled: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
+    if titled:
+        console.print(Text(f"{figures.condition.name}: {figures.condition.description}"))
     table = Table("figure", "value", "over")
     for name, value, over in figures.summary():
         table.add_row(name, value, over)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.config import require
+from compactcli.metrics.reliability import ReliabilityBin, expected_calibration_error, reliability
 
 # the natural logarithm of a probability of 0 has no value; float64 distinguishes about this much from 1
 SMALLEST_PROBABILITY = 1e-15
@@ -27,7 +28,8 @@ class ClipMetrics:
         confusion: Number of clips of true class ``row`` that were called ``column``, shape
             ``(n_classes, n_classes)``.
         log_loss: Mean negative natural logarithm of the true class's probability.
-        calibration_error: Expected calibration error, in [0, 1].
+        calibration_error: Expected calibration error in 15 bins, in [0, 1].
+        reliability: How often the predicted class was right, in 10 bins of its probability.
     """
 
     n_clips: int
@@ -37,6 +39,7 @@ class ClipMetrics:
     confusion: npt.NDArray[np.int64]
     log_loss: float
     calibration_error: float
+    reliability: tuple[ReliabilityBin, ...]
 
 
 def clip_metrics(truth: npt.ArrayLike, probabilities: npt.ArrayLike) -> ClipMetrics:
@@ -66,6 +69,7 @@ def clip_metrics(truth: npt.ArrayLike, probabilities: npt.ArrayLike) -> ClipMetr
         confusion=confusion,
         log_loss=log_loss(indices, rows),
         calibration_error=calibration_error(indices, rows),
+        reliability=reliability(*_predictions(indices, rows)),
     )
 
 
@@ -144,15 +148,15 @@ def calibration_error(truth: npt.ArrayLike, probabilities: npt.ArrayLike, *, n_b
         >>> round(calibration_error([0, 0, 0, 1], [[0.75, 0.25]] * 4), 4)
         0.0
     """
-    require(n_bins >= 1, f"n_bins is {n_bins}, expected at least 1")
     indices, rows = _checked(truth, probabilities)
-    confidence = rows.max(axis=1)
-    hits = (rows.argmax(axis=1) == indices).astype(np.float64)
-    # edges are compared, not divided out: 0.2 * 15 is a hair above 3 in float64 and would change bins
-    edges = np.arange(1, n_bins) / n_bins
-    bins = np.searchsorted(edges, confidence, side="left")
-    surplus = np.bincount(bins, weights=confidence - hits, minlength=n_bins)
-    return float(np.abs(surplus).sum() / len(indices))
+    return expected_calibration_error(*_predictions(indices, rows), n_bins=n_bins)
+
+
+def _predictions(
+    indices: npt.NDArray[np.int64], rows: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Probability of each clip's predicted class, at most 1, and whether the prediction is right."""
+    return np.minimum(rows.max(axis=1), 1.0), rows.argmax(axis=1) == indices
 
 
 def _checked(

@@ -1,0 +1,177 @@
+"""Held-out figures of a model: for people, for programs, and what each was measured over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from compactcli.conditions import CLEAN, Condition
+from compactcli.heldout import SOUNDSCAPE_S
+from compactcli.metrics.clip import ClipMetrics
+from compactcli.metrics.counts import DetectionMetrics
+from compactcli.metrics.psds import Psds
+from compactcli.metrics.reliability import ReliabilityBin
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventCalibration:
+    """Whether event probabilities mean what they say, over all frames and classes of soundscapes.
+
+    Most frames hold none of most classes, so the lowest bin has nearly all the weight in the error: read the bins too.
+
+    Args:
+        n_scores: Number of probabilities; those of classes that may sound without being listed are left out.
+        error: Expected calibration error in 15 bins, in [0, 1].
+        reliability: How often the class sounds, in 10 bins of its probability.
+    """
+
+    n_scores: int
+    error: float
+    reliability: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """Held-out figures.
+
+    Args:
+        scenes: Over recordings (long ones in clips of 10 s) and simulated scenes.
+        scene_classes: Order of the scenes.
+        esc50: Top-1 of ESC-50's test fold by the event head, among its categories.
+        esc50_classes: Their order.
+        urbansound8k: Top-1 of UrbanSound8K's test fold by the event head, among its classes.
+        urbansound8k_classes: Their order.
+        segment: Segment-based (1 s) scores on soundscapes.
+        event: Event-based scores on the same soundscapes.
+        psds1: Polyphonic sound detection score on them that asks for exact times.
+        psds2: The same that asks for the right class.
+        event_calibration: Of the event head, on them.
+        n_soundscapes: Number of soundscapes.
+        median_s: Seconds of the median over the scores behind ``psds1`` and ``psds2``, as the model detects.
+        condition: What happened to every recording before it was heard.
+    """
+
+    scenes: ClipMetrics
+    scene_classes: tuple[str, ...]
+    esc50: ClipMetrics
+    esc50_classes: tuple[str, ...]
+    urbansound8k: ClipMetrics
+    urbansound8k_classes: tuple[str, ...]
+    segment: DetectionMetrics
+    event: DetectionMetrics
+    psds1: Psds
+    psds2: Psds
+    event_calibration: EventCalibration
+    n_soundscapes: int
+    median_s: float
+    condition: Condition = CLEAN
+
+    def summary(self) -> list[tuple[str, str, str]]:
+        """Figures for people as (what, value, over what)."""
+
+        def percent(value: float) -> str:
+            return f"{100 * value:.1f} %"
+
+        soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
+        return [
+            ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), f"{self.scenes.n_clips} clips"),
+            ("scenes, accuracy", percent(self.scenes.accuracy), f"{self.scenes.n_clips} clips"),
+            ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", f"{self.scenes.n_clips} clips"),
+            ("ESC-50 test fold, top-1", percent(self.esc50.accuracy), f"{self.esc50.n_clips} clips"),
+            (
+                "UrbanSound8K test fold, top-1",
+                percent(self.urbansound8k.accuracy),
+                f"{self.urbansound8k.n_clips} clips",
+            ),
+            ("segment-based (1 s) macro F1", f"{self.segment.macro.f1:.3f}", soundscapes),
+            ("segment-based (1 s) micro F1", f"{self.segment.micro.f1:.3f}", soundscapes),
+            ("event-based (200 ms) macro F1", f"{self.event.macro.f1:.3f}", soundscapes),
+            ("event-based (200 ms) micro F1", f"{self.event.micro.f1:.3f}", soundscapes),
+            (f"PSDS1 (median {self.median_s:g} s)", f"{self.psds1.value:.3f}", soundscapes),
+            (f"PSDS2 (median {self.median_s:g} s)", f"{self.psds2.value:.3f}", soundscapes),
+            ("events, calibration error", f"{self.event_calibration.error:.3f}", soundscapes),
+        ]
+
+    def scene_confusions(self, n_pairs: int) -> list[tuple[str, str, int]]:
+        """The most frequent confusions as (true scene, scene it was called, clips)."""
+        return confusion_pairs(self.scenes, self.scene_classes, n_pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures as plain JSON values, per class too."""
+
+        def clips(metrics: ClipMetrics, classes: Sequence[str]) -> dict[str, Any]:
+            recall = {name: round(float(value), 4) for name, value in zip(classes, metrics.recall, strict=True)}
+            return {
+                "clips": metrics.n_clips,
+                "accuracy": round(metrics.accuracy, 4),
+                "macro_accuracy": round(metrics.macro_accuracy, 4),
+                "log_loss": round(metrics.log_loss, 4),
+                "calibration_error": round(metrics.calibration_error, 4),
+                # no clip, no recall: JSON has no NaN
+                "recall": {name: None if value != value else value for name, value in recall.items()},
+                "confusions": confusion_pairs(metrics, classes, 20),
+                "reliability": _bins(metrics.reliability),
+            }
+
+        def detection(metrics: DetectionMetrics) -> dict[str, Any]:
+            return {
+                "macro_f1": round(metrics.macro.f1, 4),
+                "micro_f1": round(metrics.micro.f1, 4),
+                "micro_precision": round(metrics.micro.precision, 4),
+                "micro_recall": round(metrics.micro.recall, 4),
+                "f1": {name: round(counts.f1, 4) for name, counts in metrics.per_class.items()},
+            }
+
+        def psds(result: Psds) -> dict[str, Any]:
+            per_class = {name: round(value, 4) for name, value in result.per_class.items()}
+            return {
+                "score": round(result.value, 4),
+                "class_mean": round(result.class_mean, 4),
+                "median_s": self.median_s,
+                "per_class": per_class,
+            }
+
+        return {
+            "condition": self.condition.name,
+            "condition_description": self.condition.description,
+            "scenes": clips(self.scenes, self.scene_classes),
+            "esc50": clips(self.esc50, self.esc50_classes),
+            "urbansound8k": clips(self.urbansound8k, self.urbansound8k_classes),
+            "soundscapes": self.n_soundscapes,
+            "segment_based": detection(self.segment),
+            "event_based": detection(self.event),
+            "psds1": psds(self.psds1),
+            "psds2": psds(self.psds2),
+            "event_calibration": {
+                "scores": self.event_calibration.n_scores,
+                "calibration_error": round(self.event_calibration.error, 4),
+                "reliability": _bins(self.event_calibration.reliability),
+            },
+        }
+
+
+def confusion_pairs(metrics: ClipMetrics, classes: Sequence[str], n_pairs: int) -> list[tuple[str, str, int]]:
+    """The most frequent confusions as (true class, class it was called, clips)."""
+    wrong = metrics.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:n_pairs]
+    rows, columns = np.unravel_index(order, wrong.shape)
+    return [
+        (classes[row], classes[column], int(wrong[row, column]))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        if wrong[row, column]
+    ]
+
+
+def _bins(reliability: Sequence[ReliabilityBin]) -> list[dict[str, Any]]:
+    return [
+        {
+            "low": item.low,
+            "high": item.high,
+            "count": item.n_scores,
+            "mean_score": round(item.mean_score, 4) if item.n_scores else None,
+            "share_right": round(item.share_right, 4) if item.n_scores else None,
+        }
+        for item in reliability
+    ]
