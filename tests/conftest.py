@@ -80,7 +80,10 @@ def run_compact(monkeypatch, capsys):
     """Run one command with the fake engine: its exit code, standard output and standard error."""
     from compactcli.cli.app import main
 
-    monkeypatch.setattr("compactcli.inference.load_model", lambda model=None, *, device="auto": FakeEngine())
+    def load(model=None, *, device="auto", engine="auto"):
+        return FakeEngine()
+
+    monkeypatch.setattr("compactcli.inference.load_model", load)
 
     def run(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -67,3 +67,20 @@ class FakeEngine:
 
 def with_detection(**settings):
     return replace(CONFIG, detection=replace(CONFIG.detection, **settings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeTask:
+    """What ``compactcli.cli.work.Task`` does, with the fake engine; worker processes find it here."""
+
+    def load(self):
+        from compactcli.audio import AudioLimits
+        from compactcli.cli.work import Analyst, ModelFacts
+        from compactcli.inference import classify_recording
+
+        facts = ModelFacts(name="fake", version="1", sha256={}, device="cpu", engine="fake", settings={})
+        return Analyst(
+            facts=facts,
+            analyse=lambda path, listening: classify_recording(path, FakeEngine(), listening=listening),
+            limits=AudioLimits(),
+        )

@@ -1,9 +1,14 @@
 import ast
+import importlib.metadata
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
+import soundfile
 
 import compactcli
 from compactcli.errors import AudioError, DeviceError, ManifestError, ModelError
@@ -11,8 +16,36 @@ from compactcli.errors import AudioError, DeviceError, ManifestError, ModelError
 CLI = Path(compactcli.__file__).parent / "cli"
 
 
-def test_version(run_compact):
-    assert run_compact("--version") == (0, f"compact {compactcli.__version__}\n", "")
+def test_versions(run_compact, monkeypatch):
+    code, out, err = run_compact("--version")
+    assert (code, err) == (0, "")
+    versions = dict(line.split(" ", 1) for line in out.splitlines())
+    assert list(versions)[:3] == ["compact", "python", "system"]
+    assert versions["compact"] == compactcli.__version__
+    assert versions["python"] == platform.python_version()
+    assert versions["numpy"] == numpy.__version__
+    assert versions["soundfile"] == soundfile.__version__
+    assert versions["libsndfile"] == soundfile.__libsndfile_version__
+
+    def not_there(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", not_there)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    _, out, _ = run_compact("--version")
+    assert "torch not installed\n" in out
+    assert "libsndfile of the system\n" in out
+
+
+def test_a_library_for_another_processor_has_no_version(tmp_path, monkeypatch):
+    from compactcli.cli.versions import version_text
+
+    (tmp_path / "_soundfile_data").mkdir()
+    (tmp_path / "_soundfile_data/__init__.py").touch()
+    (tmp_path / "_soundfile_data/libsndfile_other.so").write_text("no library")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "_soundfile_data", raising=False)
+    assert version_text().endswith("libsndfile of the system")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["classify", "--help"], ["detect", "-h"], ["models", "--help"]])
@@ -58,11 +91,49 @@ def test_help_and_refusals_load_nothing_heavy():
     code = f"""if True:
         import sys
         from compactcli.cli.app import main
-        codes = [main(["--help"]), main(["detect", "--help"]), main(["detect"])]
+        codes = [main([word]) for word in ("--help", "--version")] + [main(["detect", "--help"]), main(["detect"])]
         print(codes, [name for name in {heavy!r} if name in sys.modules])
     """
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines()[-1] == "[0, 0, 2] []"
+    assert result.stdout.splitlines()[-1] == "[0, 0, 0, 2] []"
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment"),
+    [
+        ("bash", {"COMP_WORDS": "compact detect --files", "COMP_CWORD": "2"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "compact detect --files"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "compact detect --files", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_shells_complete_options_and_load_nothing_heavy(shell, environment):
+    code = """if True:
+        import atexit, sys
+        heavy = ("numpy", "torch", "soundfile", "soxr", "librosa", "onnxruntime")
+        atexit.register(lambda: sys.stderr.write(str([name for name in heavy if name in sys.modules])))
+        from compactcli.cli.app import main
+        sys.argv = ["compact"]
+        sys.exit(main())
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment, "_COMPACT_COMPLETE": f"complete_{shell}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--files-from" in result.stdout
+    assert "--top-k" not in result.stdout
+    assert result.stderr == "[]"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_shown(shell):
+    command = [sys.executable, "-m", "compactcli", "--show-completion"]
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    result = subprocess.run([*command, shell], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    assert "_COMPACT_COMPLETE" in result.stdout
 
 
 @pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.stem)

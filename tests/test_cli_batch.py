@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from compactcli.cli.batch import Summary
+from compactcli.cli.summary import Summary
 from compactcli.errors import ConfigError
 from compactcli.records import Record
 
@@ -65,7 +65,7 @@ def test_one_bad_recording_stops_no_other(run_compact, folder, tmp_path):
     assert len(re.findall("^warning: .*d-cut.flac is analysed in part: the decoder gave up", err, re.MULTILINE)) == 1
     assert "hint:" not in err
     assert re.search(
-        r"^9 files: 3 ok, 1 partial, 5 failed; 0\.00 hours of audio in .* x real time\)$", err, re.MULTILINE
+        r"^9 files: 3 ok, 1 partial, 5 failed, 0 skipped; 0\.00 hours of audio in .* x real time\)$", err, re.MULTILINE
     )
 
 
@@ -127,7 +127,8 @@ def test_interrupted_run_leaves_no_half_output(run_compact, folder, tmp_path, mo
     code, out, err = run_compact("classify", folder, "--output", tmp_path / "out.jsonl")
     assert (code, out) == (130, "")
     assert "Traceback" not in err
-    assert not [path for path in tmp_path.iterdir() if "out.jsonl" in path.name]
+    assert "interrupted after 7 of 8 recordings; --resume goes on with them" in err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [".out.jsonl.compact-journal"]
     code, out, _ = run_compact("classify", folder)
     assert code == 130
     assert names(out)[-1] == "g.ogg"
@@ -198,4 +199,6 @@ def test_summary_counts():
     assert (summary.n_files, summary.n_ok, summary.n_partial, summary.n_failed) == (3, 1, 1, 1)
     assert summary.audio_s == 5400.0
     timed = Summary(n_ok=2, audio_s=7200.0, wall_s=72.0)
-    assert timed.text == "2 files: 2 ok, 0 partial, 0 failed; 2.00 hours of audio in 72.0 s (100 x real time)"
+    assert (
+        timed.text == "2 files: 2 ok, 0 partial, 0 failed, 0 skipped; 2.00 hours of audio in 72.0 s (100 x real time)"
+    )

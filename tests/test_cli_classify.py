@@ -100,8 +100,13 @@ def test_the_suffix_of_the_output_decides_where_nothing_else_does(run_compact, w
     assert (tmp_path / "b.csv").read_text().split()[:3] == ["recording", "scene", "score"]
 
 
-def test_verbose_names_the_model(run_compact, write_tone):
-    assert run_compact("classify", "--verbose", write_tone())[2] == "model fake, version 1, on cpu\n"
+def test_verbose_names_the_model_and_the_stages(run_compact, write_tone):
+    lines = run_compact("classify", "--verbose", write_tone())[2].splitlines()
+    assert lines[0] == "model fake, version 1, on cpu with fake"
+    assert re.fullmatch(
+        r"start-up \d+\.\d\d s, decoding \d+\.\d\d s, inference \d+\.\d\d s, writing \d+\.\d\d s", lines[1]
+    )
+    assert len(lines) == 2
 
 
 def test_options_reach_the_loader(run_compact, write_tone, monkeypatch, tmp_path):
@@ -109,14 +114,14 @@ def test_options_reach_the_loader(run_compact, write_tone, monkeypatch, tmp_path
 
     asked = []
 
-    def load(model=None, *, device="auto"):
-        asked.append((model, device))
+    def load(model=None, *, device="auto", engine="auto"):
+        asked.append((model, device, engine))
         return FakeEngine()
 
     monkeypatch.setattr("compactcli.inference.load_model", load)
-    run_compact("classify", write_tone(), "--model", tmp_path, "--device", "cuda:1")
+    run_compact("classify", write_tone(), "--model", tmp_path, "--device", "cuda:1", "--engine", "torch")
     run_compact("classify", write_tone())
-    assert asked == [(str(tmp_path), "cuda:1"), (None, "auto")]
+    assert asked == [(str(tmp_path), "cuda:1", "torch"), (None, "auto", "auto")]
 
 
 @pytest.mark.parametrize("words", [[], ["--format", "tsv"], ["--no-such-option"]])

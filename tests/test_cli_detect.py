@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -109,8 +110,13 @@ def test_table(run_compact, two_sounds, write_tone, tmp_path):
     assert len(lines) == 4
 
 
-def test_verbose_names_the_model(run_compact, two_sounds):
-    assert run_compact("detect", "--verbose", two_sounds)[2] == "model fake, version 1, on cpu\n"
+def test_verbose_names_the_model_and_the_stages(run_compact, two_sounds):
+    lines = run_compact("detect", "--verbose", two_sounds)[2].splitlines()
+    assert lines[0] == "model fake, version 1, on cpu with fake"
+    assert re.fullmatch(
+        r"start-up \d+\.\d\d s, decoding \d+\.\d\d s, inference \d+\.\d\d s, writing \d+\.\d\d s", lines[1]
+    )
+    assert len(lines) == 2
 
 
 def test_bad_options_are_refused_before_the_model_is_loaded(run_compact, two_sounds, monkeypatch):
@@ -119,3 +125,40 @@ def test_bad_options_are_refused_before_the_model_is_loaded(run_compact, two_sou
 
     monkeypatch.setattr("compactcli.inference.load_model", load)
     assert run_compact("detect", two_sounds, "--threshold", "x")[0] == 2
+
+
+def test_excluded_classes(run_compact, two_sounds):
+    _, out, _ = run_compact("detect", "--exclude", "any, faint", two_sounds)
+    assert detected(out) == [("loud", 1.0, 2.0)]
+    code, _, err = run_compact("detect", "--exclude", "hiss", two_sounds)
+    assert code == 2
+    assert "'hiss' is not an event class" in err
+
+
+def test_hysteresis(run_compact, two_sounds):
+    # 0.018 is the probability of what is not there, 0.982 that of what is
+    words = ["detect", "--classes", "loud", "--threshold", 0.9, two_sounds]
+    assert detected(run_compact(*words, "--hysteresis", 0.8)[1]) == [("loud", 1.0, 2.0)]
+    assert detected(run_compact(*words, "--hysteresis", 0.89)[1]) == [("loud", 1.0, 5.0)]
+    assert run_compact(*words, "--hysteresis", 2)[0] == 2
+
+
+def test_frame_scores(run_compact, two_sounds, tmp_path, write_tone):
+    table = "onset\toffset\tloud\tfaint\n"
+    words = ["detect", "--format", "scores-tsv", "--classes", "loud,faint"]
+    code, out, _ = run_compact(*words, two_sounds)
+    lines = out.splitlines()
+    assert code == 0
+    assert out.startswith(table)
+    assert len(lines) == 1 + 125
+    assert lines[26] == "1.000000\t1.040000\t0.982014\t0.017986"
+    assert lines[-1].startswith("4.960000\t5.000000\t")
+    odd = write_tone("odd.wav", 2.03)
+    assert run_compact(*words, two_sounds, odd, "--output-dir", tmp_path / "out", "--format", "json")[0] == 0
+    assert (tmp_path / "out/two.wav.tsv").read_text() == out
+    assert (tmp_path / "out/odd.wav.tsv").read_text().splitlines()[-1].startswith("2.000000\t2.030000\t")
+    assert run_compact(*words, two_sounds, "--output", tmp_path / "two.tsv")[0] == 0
+    assert (tmp_path / "two.tsv").read_text() == out
+    (tmp_path / "bad.wav").write_text("no audio")
+    assert run_compact(*words, tmp_path / "bad.wav", "--output", tmp_path / "bad.tsv")[0] == 1
+    assert not (tmp_path / "bad.tsv").exists()

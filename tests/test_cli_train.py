@@ -28,7 +28,7 @@ def train(tiny_corpus, tiny_cache, tmp_path, capsys, monkeypatch):
 
 def test_training_writes_a_model_folder(tiny_model):
     files = {path.name for path in tiny_model.iterdir()}
-    assert files == {"config.json", "model.safetensors", "recipe.toml", "state.pt", "log.jsonl"}
+    assert files == {"config.json", "model.onnx", "model.safetensors", "recipe.toml", "state.pt", "log.jsonl"}
     assert (tiny_model / "recipe.toml").read_text(encoding="utf-8") == RECIPE
     config = read_config(tiny_model)
     assert (config.name, config.events) == ("tiny", ("dog", "rain", "siren", "speech", "music"))

@@ -167,8 +167,8 @@ def test_shipped_models_are_whole_and_small(folder):
     config = read_config(folder)
     verify(folder, config)
     assert config.name == folder.name
-    assert sorted(config.sha256) == ["model.safetensors"]
-    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "model.safetensors", "recipe.toml"}
+    assert sorted(config.sha256) == ["model.onnx", "model.safetensors"]
+    assert {path.name for path in folder.iterdir()} == {*config.sha256, "README.md", "config.json", "recipe.toml"}
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 2_000_000
 
 

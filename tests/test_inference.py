@@ -10,6 +10,7 @@ from compactcli.config import CalibrationConfig, DetectionConfig
 from compactcli.errors import AudioError, ConfigError
 from compactcli.events import Event
 from compactcli.inference import (
+    Listening,
     classify_recording,
     detect_recording,
     error_record,
@@ -139,7 +140,7 @@ def test_damaged_recording_is_partial(engine, write_recording, tone):
 def test_progress_is_told(engine, write_recording):
     told = []
     path = write_recording("a.wav", np.zeros(5 * RATE, np.float32))
-    classify_recording(path, engine, on_progress=lambda *seconds: told.append(seconds))
+    classify_recording(path, engine, listening=Listening(on_progress=lambda *seconds: told.append(seconds)))
     assert told == [(2.0, 5.0), (4.0, 5.0), (5.0, 5.0)]
 
 
@@ -167,8 +168,18 @@ def test_unknown_class_is_refused_with_what_was_meant():
     with pytest.raises(ConfigError, match="'zebra' is not") as caught:
         plan_detection(CONFIG, detection=DetectionConfig(class_thresholds={"zebra": 0.5}), classes=None)
     assert "compact models info fake" in caught.value.hint
-    with pytest.raises(ConfigError, match="no event class is left"):
-        plan_detection(CONFIG, detection=None, classes=[])
+    with pytest.raises(ConfigError, match="'faintt' is not an event class of the model fake") as caught:
+        plan_detection(CONFIG, detection=None, classes=None, exclude=["any", "faintt"])
+    assert caught.value.hint == "did you mean faint?"
+
+
+@pytest.mark.parametrize(
+    ("classes", "exclude"), [([], []), (None, ["loud", "faint", "any"]), (["any", "loud"], ["loud", "any"])]
+)
+def test_a_plan_without_classes_is_refused(classes, exclude):
+    with pytest.raises(ConfigError, match="no event class is left to look for, expected at least one") as caught:
+        plan_detection(CONFIG, detection=None, classes=classes, exclude=exclude)
+    assert caught.value.hint == "name one with classes, or exclude fewer"
 
 
 def test_plan_keeps_the_order_of_the_model_and_only_thresholds_that_matter():
@@ -178,6 +189,16 @@ def test_plan_keeps_the_order_of_the_model_and_only_thresholds_that_matter():
     assert plan.columns == (1, 2)
     assert plan.detection.class_thresholds == {"any": 0.9}
     assert plan_detection(config, detection=None, classes=None).classes == CONFIG.events
+
+
+def test_excluded_classes_are_left_out_with_their_thresholds():
+    config = with_detection(class_thresholds={"loud": 0.1, "any": 0.9})
+    plan = plan_detection(config, detection=None, classes=None, exclude=["any"])
+    assert (plan.classes, plan.columns) == (("loud", "faint"), (0, 1))
+    assert plan.detection.class_thresholds == {"loud": 0.1}
+    # a class that is asked for and excluded is excluded; a class that is not asked for may be excluded too
+    plan = plan_detection(CONFIG, detection=None, classes=["any", "loud"], exclude=["any", "faint"])
+    assert plan.classes == ("loud",)
 
 
 def test_override_of_detection_settings():
@@ -191,6 +212,10 @@ def test_override_of_detection_settings():
     assert (changed.threshold, changed.class_thresholds) == (0.7, {"any": 0.2})
     changed = override_detection(own, median_s=0.0, max_gap_s=0.0, min_duration_s=0.0)
     assert (changed.median_s, changed.max_gap_s, changed.min_duration_s) == (0.0, 0.0, 0.0)
+    assert override_detection(own, hysteresis=0.2) == dataclasses.replace(own, hysteresis=0.2)
+    assert override_detection(dataclasses.replace(own, hysteresis=0.2), hysteresis=0.0) == own
+    with pytest.raises(ConfigError, match="hysteresis is 2"):
+        override_detection(own, hysteresis=2)
     with pytest.raises(ConfigError, match="max_gap_s is nan"):
         override_detection(own, max_gap_s=math.nan)
 
@@ -227,20 +252,20 @@ def test_models_are_found_by_name_and_the_default_is_taken(monkeypatch, tmp_path
     loaded = []
     monkeypatch.setattr("compactcli.checkpoint.find_model", lambda name: tmp_path / name)
 
-    def load_engine(folder, *, device):
-        loaded.append((folder, device))
+    def load_engine(folder, *, device, engine):
+        loaded.append((folder, device, engine))
         return FakeEngine(device=device)
 
     monkeypatch.setattr("compactcli.engine.load_engine", load_engine)
     assert compactcli.load_model().config is CONFIG
-    assert compactcli.load_model(tmp_path / "own", device="cpu").device == "cpu"
+    assert compactcli.load_model(tmp_path / "own", device="cpu", engine="onnx").device == "cpu"
     assert compactcli.classify(write_tone(), model="other", device="cpu").model == "fake"
     assert compactcli.detect(write_tone()).model == "fake"
     assert loaded == [
-        (tmp_path / "compactnet", "auto"),
-        (tmp_path / "own", "cpu"),
-        (tmp_path / "other", "cpu"),
-        (tmp_path / "compactnet", "auto"),
+        (tmp_path / "compactnet", "auto", "auto"),
+        (tmp_path / "own", "cpu", "onnx"),
+        (tmp_path / "other", "cpu", "auto"),
+        (tmp_path / "compactnet", "auto", "auto"),
     ]
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from compactcli import __version__
 from compactcli.cli.classify import classify
 from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
+from compactcli.cli.export import export
 from compactcli.cli.models import models
 from compactcli.cli.train import train
 from compactcli.errors import CompactError
@@ -30,19 +30,25 @@ app.command()(classify)
 app.command()(detect)
 app.command()(train)
 app.command()(evaluate)
+app.command()(export)
 app.add_typer(models, name="models")
 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"compact {__version__}")
+        from compactcli.cli.versions import version_text
+
+        typer.echo(version_text())
         raise typer.Exit
 
 
 @app.callback()
 def compact(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the versions that matter and exit."
+        ),
     ] = False,
 ) -> None:
     """Say where recordings were made, and what happened in them when."""

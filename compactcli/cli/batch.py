@@ -1,143 +1,237 @@
-"""Many recordings, one record each: a recording that fails is recorded and the others go on.
+"""Many recordings, one record each: a recording that fails is recorded and the others go on."""
 
-This is the only place that catches an ``AudioError`` in order to go on; all other errors end the run.
-"""
-
+import contextlib
+import functools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Protocol
 
+from compactcli.cli.batch_options import BatchOptions
 from compactcli.cli.console import say, say_error, say_warning, stdout_is_terminal
-from compactcli.cli.inputs import Input, collect_inputs
-from compactcli.cli.output import open_output
-from compactcli.cli.progress import RunProgress
-from compactcli.errors import AudioError
-from compactcli.formats import Writer
-from compactcli.inference import error_record
-from compactcli.records import Record
+from compactcli.cli.inputs import Input
+from compactcli.cli.journal import Journal, open_journal
+from compactcli.cli.lists import format_list
+from compactcli.cli.output import check_output, open_output
+from compactcli.cli.plan import Run, plan_run
+from compactcli.cli.progress import Progress, watch
+from compactcli.cli.summary import Summary
+from compactcli.cli.work import ModelFacts, Outcome, Task, Work, failure
+from compactcli.cli.writing import open_document
+from compactcli.inference import StageTimes
 
-Analyse = Callable[[Path, Callable[[float, float | None], None]], Record]
+Put = Callable[[Input, Outcome], None]
+OnDone = Callable[[Input, Outcome], None]
+OnProgress = Callable[[Input, float, float | None], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """What every command over recordings is told.
+class Executor(Protocol):
+    """Analyses recordings, here or elsewhere."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Which model it has."""
+
+    def outcomes(self, inputs: Sequence[Input], *, on_done: OnDone, on_progress: OnProgress) -> Iterator[Outcome]:
+        """Outcomes in the order of the inputs; ``on_done`` gets each as soon as it is there."""
+
+
+class Here:
+    """Analyses one recording after the other in this process.
 
     Args:
-        paths: Files and folders.
-        recursive: Whether to go into folders inside folders.
-        output: File for the results; None is standard output.
-        quiet: Whether to say nothing but why a recording failed when it was the only one.
+        task: What to do.
     """
 
-    paths: Sequence[Path]
-    recursive: bool = True
-    output: Path | None = None
-    quiet: bool = False
+    def __init__(self, task: Task) -> None:
+        self._analyst = task.load()
+        self.facts = self._analyst.facts
+
+    def outcomes(self, inputs: Sequence[Input], *, on_done: OnDone, on_progress: OnProgress) -> Iterator[Outcome]:
+        """See ``Executor``."""
+        for item in inputs:
+            outcome = self._analyst.outcome(item, functools.partial(on_progress, item))
+            on_done(item, outcome)
+            yield outcome
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What became of a run.
-
-    Args:
-        n_ok: Recordings analysed whole.
-        n_partial: Recordings analysed up to some damage.
-        n_failed: Recordings not analysed.
-        audio_s: Seconds of audio analysed.
-        wall_s: Seconds it took.
-    """
-
-    n_ok: int = 0
-    n_partial: int = 0
-    n_failed: int = 0
-    audio_s: float = 0.0
-    wall_s: float = 0.0
-
-    def add(self, record: Record) -> "Summary":
-        """The summary with one more record."""
-        return replace(
-            self,
-            n_ok=self.n_ok + (record.status == "ok"),
-            n_partial=self.n_partial + (record.status == "partial"),
-            n_failed=self.n_failed + (record.status == "error"),
-            audio_s=self.audio_s + (record.duration or 0.0),
-        )
-
-    @property
-    def n_files(self) -> int:
-        """Recordings in all."""
-        return self.n_ok + self.n_partial + self.n_failed
-
-    @property
-    def exit_code(self) -> int:
-        """1 when a recording failed, else 0; a partial one has its result."""
-        return 1 if self.n_failed else 0
-
-    @property
-    def text(self) -> str:
-        """One line for people."""
-        speed = self.audio_s / max(self.wall_s, 1e-3)
-        return (
-            f"{self.n_files} files: {self.n_ok} ok, {self.n_partial} partial, {self.n_failed} failed; "
-            f"{self.audio_s / 3600:.2f} hours of audio in {self.wall_s:.1f} s ({speed:.0f} x real time)"
-        )
-
-
-def run_batch(options: BatchOptions, analyse: Analyse, *, writer: Writer, model: str, streams: bool) -> int:
+def run_batch(batch: BatchOptions, work: Work, *, formats: Sequence[str]) -> int:
     """Analyse all recordings and write their records in the order of the inputs.
 
     Args:
-        options: What to read and where to write.
-        analyse: Turns one file into a record, telling how far it is.
-        writer: Turns records into text.
-        model: Name of the model, for the records of recordings that fail.
-        streams: Whether the writer gives text as records come, which a progress line on the same terminal would spoil.
+        batch: What to read, where to write and how to work.
+        work: What is done with each recording.
+        formats: Names of the formats asked for.
 
     Returns:
         Exit code: 0 when every recording was analysed, 1 when at least one failed.
+
+    Raises:
+        ConfigError: The request is wrong; nothing was done.
+        CompactError: The results cannot be written.
     """
-    inputs = collect_inputs(options.paths, recursive=options.recursive, leave_out=options.output)
-    shares_terminal = streams and options.output is None and stdout_is_terminal()
-    summary = Summary()
-    started = time.monotonic()
-    progress = RunProgress(
-        n_files=len(inputs),
-        n_bytes=sum(item.n_bytes for item in inputs),
-        active=not options.quiet and not shares_terminal,
-    )
-    with open_output(options.output) as write:
-        with progress:
-            write(writer.begin())
-            for record in _records(inputs, analyse, model=model, quiet=options.quiet, progress=progress):
-                summary = summary.add(record)
-                write(writer.record(record))
-        write(writer.end())
-    summary = replace(summary, wall_s=time.monotonic() - started)
-    if summary.n_files > 1 and not options.quiet:
+    started_s = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        run = plan_run(batch, work, formats, stack)
+        journal = _open_journal(run, stack)
+        _check_results(run, journal)
+        executor = _executor(run, stack)
+        if batch.verbose:
+            facts = executor.facts
+            say(f"model {facts.name}, version {facts.version}, on {facts.device} with {facts.engine}")
+        if journal is not None:
+            journal.begin({"command": work.command, **asdict(executor.facts)})
+        loaded_s = time.monotonic() - started_s
+        summary = _analyse(run, executor, journal, verbose_start_s=loaded_s)
+    summary = replace(summary, wall_s=time.monotonic() - started_s)
+    if summary.n_files > 1 and not batch.quiet:
         say(summary.text)
     return summary.exit_code
 
 
-def _records(
-    inputs: Sequence[Input], analyse: Analyse, *, model: str, quiet: bool, progress: RunProgress
-) -> Iterator[Record]:
-    for item in inputs:
+def _open_journal(run: Run, stack: contextlib.ExitStack) -> Journal | None:
+    if run.journal_path is None:
+        return None
+    if run.folder is not None:
+        run.folder.make()
+    elif not run.journal_path.absolute().parent.is_dir():
+        return None  # which is what will be said about the results
+    journal = stack.enter_context(
+        open_journal(run.journal_path, resume=run.batch.resume, overwrite=run.batch.overwrite)
+    )
+    if journal.n_records and not run.batch.quiet:
+        n_done = sum(journal.has(item) for item in run.inputs)
+        say(f"going on with an interrupted run: {n_done} of {len(run.inputs)} recordings are done")
+    return journal
+
+
+def _check_results(run: Run, journal: Journal | None) -> None:
+    batch = run.batch
+    paths = [item.path for item in run.inputs]
+    # an unfinished run was allowed to replace its results, or is where they come from
+    goes_on = journal is not None and journal.n_records > 0
+    if run.folder is None:
+        check_output(batch.output, overwrite=batch.overwrite or goes_on, inputs=paths, complete=batch.resume)
+    else:
+        may_replace = batch.overwrite or batch.skip_existing
+        run.folder.check_new(
+            run.inputs, may_replace=lambda item: may_replace or (journal is not None and journal.knows(item))
+        )
+        run.folder.make()
+    check_output(batch.failures, overwrite=batch.overwrite, inputs=paths, option="--failures")
+
+
+def _executor(run: Run, stack: contextlib.ExitStack) -> Executor:
+    batch = run.batch
+    if batch.jobs == 1 and batch.timeout is None:
+        return Here(run.task)
+    from compactcli.cli.workers import WorkerPool
+
+    return stack.enter_context(
+        WorkerPool(
+            run.task,
+            n_workers=max(1, min(batch.jobs, len(run.inputs))),
+            timeout_s=batch.timeout,
+            n_threads=max(1, _n_cores() // batch.jobs),
+        )
+    )
+
+
+def _n_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_start_s: float) -> Summary:
+    batch = run.batch
+    summary = Summary(n_skipped=run.n_skipped)
+    times, writing_s = StageTimes(), 0.0
+    failures: list[str] = []
+    streams = run.folder is None and batch.output is None and run.formats != ("table",)
+    with contextlib.ExitStack() as stack:
+        put = _open_results(run, stack, alone=journal is not None)
+        progress = stack.enter_context(
+            watch(run.inputs, active=not batch.quiet and not (streams and stdout_is_terminal()))
+        )
         try:
-            record = _one_record(item, analyse, progress)
-        except AudioError as error:
-            record = error_record(str(item.path), error, model=model)
-            # hints for a thousand files would bury their messages
-            if not quiet or len(inputs) == 1:
-                say_error(error, with_hint=len(inputs) == 1)
-        if record.status == "partial" and not quiet:
-            say_warning(f"{record.path} is analysed in part: {record.error_message}")
-        progress.done(item.n_bytes, record.duration or 0.0)
-        yield record
+            for item, outcome, is_new in _outcomes(run, executor, journal, progress):
+                summary = summary.add(outcome.record, from_journal=not is_new)
+                if outcome.times is not None:
+                    times.add(outcome.times)
+                if outcome.error is not None:
+                    failures.append(str(item.path))
+                _comment(outcome, only=len(run.inputs) == 1, quiet=batch.quiet)
+                before_s = time.monotonic()
+                put(item, outcome)
+                writing_s += time.monotonic() - before_s
+                if outcome.frames is not None:
+                    outcome.frames.unlink()
+        except KeyboardInterrupt:
+            if journal is not None and journal.n_records:
+                say(
+                    f"interrupted after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
+                )
+            raise
+    if batch.failures is not None:
+        _write_failures(batch.failures, failures, null=batch.null)
+    if batch.verbose:
+        say(
+            f"start-up {verbose_start_s:.2f} s, decoding {times.decode_s:.2f} s, "
+            f"inference {times.inference_s:.2f} s, writing {writing_s:.2f} s"
+        )
+    return summary
 
 
-def _one_record(item: Input, analyse: Analyse, progress: RunProgress) -> Record:
-    if item.error is not None:
-        raise item.error
-    return analyse(item.path, lambda audio_s, promised_s: progress.inside(item.n_bytes, audio_s, promised_s))
+def _open_results(run: Run, stack: contextlib.ExitStack, *, alone: bool) -> Put:
+    if run.folder is not None:
+        return functools.partial(run.folder.put, alone=alone)
+    put = stack.enter_context(open_document(run.batch.output, run.task.work.command, run.formats[0], alone=alone))
+    return lambda _, outcome: put(outcome)
+
+
+def _outcomes(
+    run: Run, executor: Executor, journal: Journal | None, progress: Progress
+) -> Iterator[tuple[Input, Outcome, bool]]:
+    """What came of each input, in order, and whether this run found it out."""
+
+    def is_known(item: Input) -> bool:
+        return item.error is not None or (journal is not None and journal.has(item))
+
+    def on_done(item: Input, outcome: Outcome) -> None:
+        if journal is not None:
+            journal.add(item, outcome.record)
+        progress.done(item, outcome.record.duration or 0.0)
+
+    waiting = [item for item in run.inputs if not is_known(item)]
+    fresh = executor.outcomes(waiting, on_done=on_done, on_progress=progress.inside)
+    n_fresh = 0
+    for item in run.inputs:
+        if n_fresh < len(waiting) and item is waiting[n_fresh]:
+            n_fresh += 1
+            yield item, next(fresh), True
+            continue
+        kept = None if journal is None else journal.find(item)
+        if kept is not None:
+            yield item, Outcome(record=kept), False
+        elif item.error is not None:
+            outcome = failure(item, item.error, model=executor.facts.name)
+            on_done(item, outcome)
+            yield item, outcome, True
+
+
+def _comment(outcome: Outcome, *, only: bool, quiet: bool) -> None:
+    # hints for a thousand files would bury their messages
+    if outcome.error is not None and (only or not quiet):
+        say_error(outcome.error, with_hint=only)
+    if outcome.record.status == "partial" and not quiet:
+        say_warning(f"{outcome.record.path} is analysed in part: {outcome.record.error_message}")
+
+
+def _write_failures(path: Path, failures: Sequence[str], *, null: bool) -> None:
+    broken = [name for name in failures if "\n" in name and not null]
+    with open_output(path) as write:
+        write(format_list([name for name in failures if name not in broken], null=null))
+    for name in broken:
+        say_warning(f"{name} is not in {path}, because its name holds a line feed: use -0")

@@ -1,53 +1,52 @@
 """``compact classify``: where was this recorded."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from compactcli.cli import options
+from compactcli.cli.batch_options import BatchOptions, takes_recordings
+
+if TYPE_CHECKING:
+    from compactcli.cli.work import Analyse
+    from compactcli.engine.base import Engine
 
 
+@dataclass(frozen=True, kw_only=True)
+class SceneWork:
+    """What ``classify`` does with each recording.
+
+    Args:
+        top_k: Scenes to name, best first, at least 1.
+    """
+
+    top_k: int
+    command: str = "classify"
+
+    def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
+        """See ``compactcli.cli.work.Work``."""
+        from compactcli import inference
+
+        return (
+            lambda path, listening: inference.classify_recording(path, engine, top_k=self.top_k, listening=listening),
+            {"top_k": self.top_k},
+        )
+
+
+@takes_recordings
 def classify(
-    recordings: options.Recordings,
+    batch: BatchOptions,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Scenes to name for each recording, best first.")] = 3,
     result_format: Annotated[
-        options.SceneFormat | None, typer.Option("--format", help=options.FORMAT_HELP, show_default=False)
+        list[options.SceneFormat] | None,
+        typer.Option("--format", help=options.FORMAT_HELP, show_default=False, rich_help_panel=options.OUTPUT),
     ] = None,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    recursive: options.Recursive = True,
-    model: options.ModelName = None,
-    device: options.Device = "auto",
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Say where each recording was made: beach, train, office ...
 
     Example: compact classify --top-k 1 recordings/ --output scenes.csv
     """
-    from compactcli import inference
-    from compactcli.cli.batch import BatchOptions, run_batch
-    from compactcli.cli.console import say_loaded
-    from compactcli.cli.output import check_output
-    from compactcli.cli.writing import choose_format, make_writer
-    from compactcli.records import Record
+    from compactcli.cli.batch import run_batch
 
-    check_output(output, overwrite=overwrite, inputs=recordings)
-    engine = inference.load_model(model, device=device)
-    if verbose:
-        say_loaded(engine.config, engine.device)
-
-    def analyse(path: Path, on_progress: Callable[[float, float | None], None]) -> Record:
-        return inference.classify_recording(path, engine, top_k=top_k, on_progress=on_progress)
-
-    name = choose_format("classify", result_format, output=output)
-    code = run_batch(
-        BatchOptions(paths=recordings, recursive=recursive, output=output, quiet=quiet),
-        analyse,
-        writer=make_writer("classify", name, output=output),
-        model=engine.config.name,
-        streams=name != "table",
-    )
-    raise typer.Exit(code)
+    raise typer.Exit(run_batch(batch, SceneWork(top_k=top_k), formats=result_format or []))

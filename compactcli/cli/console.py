@@ -5,7 +5,6 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from compactcli.config import ModelConfig
 from compactcli.errors import CompactError
 
 # Beside a terminal nobody folds lines; tables only take the width they need.
@@ -42,11 +41,6 @@ def say_error(error: CompactError, *, with_hint: bool = True) -> None:
 def say_warning(message: str) -> None:
     """Tell the user about something that did not stop the work."""
     _say_labelled("warning", "bold yellow", message)
-
-
-def say_loaded(config: ModelConfig, device: str) -> None:
-    """Tell the user which model runs where."""
-    say(f"model {config.name}, version {config.version}, on {device}")
 
 
 def _say_labelled(label: str, style: str, message: str) -> None:

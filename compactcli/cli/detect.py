@@ -1,68 +1,81 @@
 """``compact detect``: what happened when."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from compactcli.cli import options
+from compactcli.cli.batch_options import BatchOptions, takes_recordings
+
+if TYPE_CHECKING:
+    from compactcli.cli.work import Analyse
+    from compactcli.engine.base import Engine
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventWork:
+    """What ``detect`` does with each recording.
+
+    Args:
+        changes: Settings that take the place of the model's, by the names of ``inference.override_detection``.
+        classes: Events to look for; None looks for all.
+        exclude: Events not to look for.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    command: str = "detect"
+
+    def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
+        """See ``compactcli.cli.work.Work``."""
+        from compactcli import inference
+        from compactcli.config import to_json
+
+        detection = inference.override_detection(engine.config.detection, **self.changes)
+        plan = inference.plan_detection(engine.config, detection=detection, classes=self.classes, exclude=self.exclude)
+        return (
+            lambda path, listening: inference.detect_recording(
+                path, engine, detection=plan.detection, classes=plan.classes, listening=listening
+            ),
+            {"detection": to_json(plan.detection), "classes": list(plan.classes)},
+        )
+
+
+@takes_recordings
 def detect(
-    recordings: options.Recordings,
+    batch: BatchOptions,
     threshold: options.Threshold = None,
+    hysteresis: options.Hysteresis = None,
     classes: options.Classes = None,
+    exclude: options.Exclude = None,
     min_duration: options.MinDuration = None,
     max_gap: options.MaxGap = None,
     median: options.Median = None,
     result_format: Annotated[
-        options.EventFormat | None, typer.Option("--format", help=options.FORMAT_HELP, show_default=False)
+        list[options.EventFormat] | None,
+        typer.Option("--format", help=options.FORMAT_HELP, show_default=False, rich_help_panel=options.OUTPUT),
     ] = None,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    recursive: options.Recursive = True,
-    model: options.ModelName = None,
-    device: options.Device = "auto",
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Say what happened when in each recording: events with onset and offset in seconds.
 
     Example: compact detect --threshold 0.5 --threshold dog=0.7 clip.wav
     """
-    from compactcli import inference
-    from compactcli.cli.batch import BatchOptions, run_batch
-    from compactcli.cli.console import say_loaded
-    from compactcli.cli.output import check_output
-    from compactcli.cli.writing import choose_format, make_writer
-    from compactcli.records import Record
-
-    check_output(output, overwrite=overwrite, inputs=recordings)
     for_all, for_one = options.parse_thresholds(threshold or [])
     wanted = options.parse_classes(classes)
-    engine = inference.load_model(model, device=device)
-    detection = inference.override_detection(
-        engine.config.detection,
-        threshold=for_all,
-        class_thresholds=for_one,
-        min_duration_s=min_duration,
-        max_gap_s=max_gap,
-        median_s=median,
+    work = EventWork(
+        changes={
+            "threshold": for_all,
+            "class_thresholds": for_one,
+            "hysteresis": hysteresis,
+            "min_duration_s": min_duration,
+            "max_gap_s": max_gap,
+            "median_s": median,
+        },
+        classes=None if wanted is None else tuple(wanted),
+        exclude=tuple(options.parse_classes(exclude) or ()),
     )
-    inference.plan_detection(engine.config, detection=detection, classes=wanted)  # refuses before any work is done
-    if verbose:
-        say_loaded(engine.config, engine.device)
+    from compactcli.cli.batch import run_batch
 
-    def analyse(path: Path, on_progress: Callable[[float, float | None], None]) -> Record:
-        return inference.detect_recording(path, engine, detection=detection, classes=wanted, on_progress=on_progress)
-
-    name = choose_format("detect", result_format, output=output)
-    code = run_batch(
-        BatchOptions(paths=recordings, recursive=recursive, output=output, quiet=quiet),
-        analyse,
-        writer=make_writer("detect", name, output=output),
-        model=engine.config.name,
-        streams=name != "table",
-    )
-    raise typer.Exit(code)
+    raise typer.Exit(run_batch(batch, work, formats=result_format or []))

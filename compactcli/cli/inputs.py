@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compactcli.cli.batch_options import STDIN
 from compactcli.errors import AudioError
 
 
@@ -14,16 +15,36 @@ class Input:
 
     Args:
         path: As the user named it.
+        root: Folder that the user named and the recording was found in, or None for what was named itself.
+        source: File that holds the audio where ``path`` does not: what standard input was copied into.
         n_bytes: Size, 0 where it is unknown.
+        mtime_ns: Time of the last change in nanoseconds, 0 where it is unknown.
         error: Why it cannot be a recording, or None where only its content can tell.
     """
 
     path: Path
+    root: Path | None = None
+    source: Path | None = None
     n_bytes: int = 0
+    mtime_ns: int = 0
     error: AudioError | None = None
 
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is the recording on standard input."""
+        return self.path == STDIN
 
-def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Path | None = None) -> list[Input]:
+    @property
+    def inner_path(self) -> Path:
+        """Path below the folder that the user named; the bare name where a recording was named itself."""
+        if self.is_stdin:
+            return Path("stdin")
+        if self.root is not None and self.path != self.root:
+            return self.path.relative_to(self.root)
+        return Path(self.path.name if self.path.name not in ("", "..") else self.path.resolve().name or "root")
+
+
+def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequence[Path] = ()) -> list[Input]:
     """List the recordings that the user means.
 
     Every file in a folder counts, whatever its name, except those that begin with a dot; whether it is audio shows
@@ -32,7 +53,7 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Path | 
     Args:
         paths: Files and folders, in the order of the command line.
         recursive: Whether to go into folders inside folders.
-        leave_out: File that the results go to; it is no input when a folder holds it.
+        leave_out: Files and folders that the results go to; they are no inputs when a folder holds them.
 
     Returns:
         Each input once, in the order of ``paths``, the files of a folder by name. A folder that holds no files is an
@@ -42,12 +63,20 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Path | 
         AudioError: Never; errors are kept in the inputs, so that one cannot stop the others.
     """
     found: dict[str, Input] = {}
+    named = {os.path.realpath(path) for path in paths}
     # real paths that no walk enters or lists: the output, and every folder once it was read
-    seen = set() if leave_out is None else {os.path.realpath(leave_out)}
+    seen = {os.path.realpath(path) for path in leave_out} - named
     for path in paths:
-        for item in _walk(path, recursive=recursive, seen=seen) if path.is_dir() else [_file(path)]:
-            found.setdefault(os.path.realpath(item.path), item)
+        for item in _walk(path, recursive=recursive, seen=seen) if _is_folder(path) else [_file(path, None)]:
+            found.setdefault(str(STDIN) if item.is_stdin else os.path.realpath(item.path), item)
     return list(found.values())
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, or a folder above it that may not be read: opening it will say so
+        return False
 
 
 def _walk(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
@@ -56,7 +85,7 @@ def _walk(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
         return
     seen.add(key)
     n_found = 0
-    for item in _visible(folder, recursive=recursive, seen=seen):
+    for item in _visible(folder, folder, recursive=recursive, seen=seen):
         n_found += 1
         yield item
     if n_found == 0:
@@ -65,10 +94,10 @@ def _walk(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
             hint=None if recursive else "leave --no-recursive out to look into the folders inside it",
             code="no-audio",
         )
-        yield Input(path=folder, error=error)
+        yield Input(path=folder, root=folder, error=error)
 
 
-def _visible(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
+def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
     """Files of one folder by name, those of a folder inside it in the place of its name."""
     try:
         children = sorted(folder.iterdir(), key=lambda child: child.name)
@@ -79,21 +108,22 @@ def _visible(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input
             hint="give yourself the right to read it",
             code="unreadable",
         )
-        yield Input(path=folder, error=refusal)
+        yield Input(path=folder, root=root, error=refusal)
         return
     for child in children:
         key = os.path.realpath(child)
         if child.name.startswith(".") or key in seen:
             continue
-        if not child.is_dir():
-            yield _file(child)
+        if not _is_folder(child):
+            yield _file(child, root)
         elif recursive:
             seen.add(key)
-            yield from _visible(child, recursive=True, seen=seen)
+            yield from _visible(child, root, recursive=True, seen=seen)
 
 
-def _file(path: Path) -> Input:
+def _file(path: Path, root: Path | None) -> Input:
     try:
-        return Input(path=path, n_bytes=path.stat().st_size)
+        status = path.stat()
     except (OSError, ValueError):  # opening it will say why
-        return Input(path=path)
+        return Input(path=path, root=root)
+    return Input(path=path, root=root, n_bytes=status.st_size, mtime_ns=status.st_mtime_ns)

@@ -27,6 +27,20 @@ class EventFormat(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     TSV = "tsv"
+    AUDACITY = "audacity"
+    RAVEN = "raven"
+    VTT = "vtt"
+    SRT = "srt"
+    RTTM = "rttm"
+    SCORES_TSV = "scores-tsv"
+
+
+class EngineName(StrEnum):
+    """What can run the network."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
 
 
 class ListFormat(StrEnum):
@@ -37,17 +51,12 @@ class ListFormat(StrEnum):
 
 
 FORMAT_HELP = (
-    "How to write the results; by default the suffix of --output, else table on a terminal and jsonl in a pipe."
+    "How to write the results; by default the suffix of --output, else table on a terminal and jsonl elsewhere. "
+    "Repeatable with --output-dir."
 )
+# panels of --help
+INPUT, EVENTS, OUTPUT = "Which recordings", "Which events", "Where results go"
 
-Recordings = Annotated[
-    list[Path],
-    typer.Argument(
-        help="Recordings, and folders of recordings. Content decides what is audio, not the name.",
-        metavar="PATH",
-        show_default=False,
-    ),
-]
 ModelName = Annotated[
     str | None,
     typer.Option(
@@ -57,16 +66,6 @@ ModelName = Annotated[
 Device = Annotated[
     str,
     typer.Option("--device", metavar="DEVICE", help="Where the network runs: auto, cpu, cuda or cuda:N."),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Write the results here, whole or not at all.", show_default="stdout"
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --output names.")]
-Recursive = Annotated[
-    bool, typer.Option("--recursive/--no-recursive", help="Whether to look into folders inside folders.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, warnings or summary on standard error.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error; show where a bug struck.")]
@@ -83,30 +82,69 @@ Threshold = Annotated[
     typer.Option(
         "--threshold",
         metavar="X|CLASS=X",
-        help="Probability from 0 to 1 at or above which a class is active: for all classes, or for one. Repeatable.",
+        help="Score from 0 to 1 at or above which a class becomes active: for all classes, or for one. Repeatable.",
         show_default="the model's, 0.5",
+        rich_help_panel=EVENTS,
+    ),
+]
+Hysteresis = Annotated[
+    float | None,
+    typer.Option(
+        "--hysteresis",
+        metavar="X",
+        help="A class stays active until its score falls more than this below the threshold; from 0 to 1.",
+        show_default="the model's",
+        rich_help_panel=EVENTS,
     ),
 ]
 Classes = Annotated[
     str | None,
-    typer.Option("--classes", metavar="A,B,...", help="Look for these events only.", show_default="all"),
+    typer.Option(
+        "--classes",
+        metavar="A,B,...",
+        help="Look for these events only.",
+        show_default="all",
+        rich_help_panel=EVENTS,
+    ),
+]
+Exclude = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude",
+        metavar="A,B,...",
+        help="Do not look for these events.",
+        show_default="none",
+        rich_help_panel=EVENTS,
+    ),
 ]
 MinDuration = Annotated[
     float | None,
     typer.Option(
-        "--min-duration", metavar="SECONDS", help="Drop events shorter than this.", show_default="the model's"
+        "--min-duration",
+        metavar="SECONDS",
+        help="Drop events shorter than this.",
+        show_default="the model's",
+        rich_help_panel=EVENTS,
     ),
 ]
 MaxGap = Annotated[
     float | None,
     typer.Option(
-        "--max-gap", metavar="SECONDS", help="Close gaps up to this inside one class.", show_default="the model's"
+        "--max-gap",
+        metavar="SECONDS",
+        help="Close gaps up to this inside one class.",
+        show_default="the model's",
+        rich_help_panel=EVENTS,
     ),
 ]
 Median = Annotated[
     float | None,
     typer.Option(
-        "--median", metavar="SECONDS", help="Length of the smoothing; 0 for none.", show_default="the model's"
+        "--median",
+        metavar="SECONDS",
+        help="Length of the smoothing; 0 for none.",
+        show_default="the model's",
+        rich_help_panel=EVENTS,
     ),
 ]
 

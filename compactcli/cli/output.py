@@ -1,12 +1,14 @@
 """Where results are written: standard output piece by piece, or a file that appears whole or not at all."""
 
 import contextlib
+import hashlib
 import io
 import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import typer
 
@@ -16,43 +18,59 @@ from compactcli.formats import encode
 Write = Callable[[str], None]
 
 
-def check_output(path: Path | None, *, overwrite: bool, inputs: Sequence[Path]) -> None:
+class RawFile(Protocol):
+    """What bytes can be written to, all or some of them."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Write at least one byte; returns how many."""
+
+
+def check_output(
+    path: Path | None, *, overwrite: bool, inputs: Sequence[Path], option: str = "--output", complete: bool = False
+) -> None:
     """Refuse an output that cannot or must not be written, before any work is done.
 
     Args:
         path: File for the results; None is standard output, which needs no check.
         overwrite: Whether the file may be there already.
-        inputs: Paths that the user named as recordings.
+        inputs: Paths of the recordings.
+        option: What named the file.
+        complete: Whether the user asked to go on with a run, of which nothing but this file is there.
 
     Raises:
         ConfigError: The file is there already, is one of the recordings, is no regular file, or has no folder.
     """
     if path is None:
         return
-    if any(os.path.realpath(path) == os.path.realpath(item) for item in inputs):
-        raise ConfigError(
-            f"--output {path} is one of the recordings, expected another file", hint="choose another name"
-        )
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"--output {path} is not a regular file, expected the name of a file", hint="name a file")
-    if path.exists() and not overwrite:
-        raise ConfigError(
-            f"--output {path} is there already, expected a new name",
-            hint="add --overwrite to replace it, or choose another name",
-            code="output-exists",
-        )
+    if path.exists():
+        real = os.path.realpath(path)
+        if any(os.path.realpath(item) == real for item in inputs):
+            raise ConfigError(
+                f"{option} {path} is one of the recordings, expected another file", hint="choose another name"
+            )
+        if not path.is_file():
+            raise ConfigError(f"{option} {path} is not a regular file, expected the name of a file", hint="name a file")
+        if not overwrite:
+            finished = "; the run that --resume asks for seems to be complete" if complete else ""
+            raise ConfigError(
+                f"{option} {path} is there already, expected a new name",
+                hint=f"add --overwrite to replace it, or choose another name{finished}",
+                code="output-exists",
+            )
     if not path.absolute().parent.is_dir():
         raise ConfigError(
-            f"--output {path} is in a folder that does not exist, expected one that does", hint="make the folder first"
+            f"{option} {path} is in a folder that does not exist, expected one that does", hint="make the folder first"
         )
 
 
 @contextlib.contextmanager
-def open_output(path: Path | None) -> Iterator[Write]:
+def open_output(path: Path | None, *, alone: bool = False) -> Iterator[Write]:
     """Open the place for the results.
 
     Args:
         path: File, which is replaced when everything was written; None writes to standard output at once.
+        alone: Whether no other process can be writing the same file, so that what one that was killed has left of it
+            may be removed.
 
     Yields:
         Function that writes text.
@@ -61,7 +79,7 @@ def open_output(path: Path | None) -> Iterator[Write]:
         CompactError: The disk is full or the folder cannot be written to.
         typer.Exit: Whoever read standard output has gone.
     """
-    with _stdout() if path is None else _whole_file(path) as write:
+    with _stdout() if path is None else _whole_file(path, alone=alone) as write:
         yield write
 
 
@@ -77,32 +95,50 @@ def _stdout() -> Iterator[Write]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from error
         except OSError as error:
-            raise _unwritable("standard output", error) from error
+            raise unwritable("standard output", error) from error
 
     yield write
 
 
 @contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[Write]:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+def _whole_file(path: Path, *, alone: bool) -> Iterator[Write]:
+    # not the file's own name with something behind it: that may be as long as names can be
+    token = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16] if alone else secrets.token_hex(8)
+    part = path.with_name(f".compact-{token}.part")
     try:
+        if alone:
+            part.unlink(missing_ok=True)
         with _open_new(part, path) as file:
 
             def write(text: str) -> None:
-                left = memoryview(encode(text))
-                while left:
-                    try:
-                        left = left[file.write(left) :]
-                    except OSError as error:
-                        raise _unwritable(str(path), error) from error
+                write_all(file, encode(text), name=str(path))
 
             yield write
         try:
             part.replace(path)
         except OSError as error:
-            raise _unwritable(str(path), error) from error
+            raise unwritable(str(path), error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_all(file: RawFile, data: bytes, *, name: str) -> None:
+    """Write all of the data, also where the system takes it piece by piece.
+
+    Args:
+        file: Opened for writing.
+        data: What to write.
+        name: Of the file, for the message.
+
+    Raises:
+        CompactError: The disk is full, or the file cannot be written for another reason.
+    """
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[file.write(left) :]
+        except OSError as error:
+            raise unwritable(name, error) from error
 
 
 def _open_new(part: Path, path: Path) -> io.FileIO:
@@ -110,10 +146,11 @@ def _open_new(part: Path, path: Path) -> io.FileIO:
         # unbuffered: a full disk shows where the text is written, not when the file is closed
         return part.open("xb", buffering=0)
     except OSError as error:
-        raise _unwritable(str(path), error) from error
+        raise unwritable(str(path), error) from error
 
 
-def _unwritable(name: str, error: OSError) -> CompactError:
+def unwritable(name: str, error: OSError) -> CompactError:
+    """The error of a file that cannot be written."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     return CompactError(
         f"{name} cannot be written ({reason}), expected room and the right to write",

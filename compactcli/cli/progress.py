@@ -1,28 +1,70 @@
 """How far a run is: files, hours of audio, speed and time left, on a terminal's standard error only."""
 
+import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
+from typing import Protocol, Self
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from compactcli.cli.console import talk_console
+from compactcli.cli.inputs import Input
 
 REFRESH_S = 0.2
 
 
+class Progress(Protocol):
+    """Told how far a run is, as a context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def inside(self, item: Input, audio_s: float, promised_s: float | None) -> None:
+        """Seconds of a recording that are analysed, and its length as the header says, or None."""
+
+    def done(self, item: Input, audio_s: float) -> None:
+        """A recording is finished, in whatever way."""
+
+
+def watch(inputs: Sequence[Input], *, active: bool) -> Progress:
+    """Progress on a terminal, or what shows nothing."""
+    return RunProgress(inputs) if active and sys.stderr.isatty() else Silence()
+
+
+class Silence:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def inside(self, item: Input, audio_s: float, promised_s: float | None) -> None:
+        """Nothing."""
+
+    def done(self, item: Input, audio_s: float) -> None:
+        """Nothing."""
+
+
 class RunProgress:
-    """Progress of one run over many recordings; does nothing unless ``active`` and on a terminal.
+    """A line that shows how far a run over many recordings is.
 
     Redrawn from the loop itself, never from a thread: the decoder may have standard error redirected while it works.
 
     Args:
-        n_files: Recordings in all.
-        n_bytes: Size of all recordings, by which the time left is judged.
-        active: Whether to show anything at all.
+        inputs: All recordings; their sizes say how much time is left.
     """
 
-    def __init__(self, *, n_files: int, n_bytes: int, active: bool) -> None:
-        console = talk_console()
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        # takes longer to import than all else on the way to the first result, so only where somebody looks
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from compactcli.cli.console import talk_console
+
         self._progress = Progress(
             BarColumn(bar_width=30),
             TextColumn("{task.fields[files]} of {task.fields[n_files]} files"),
@@ -30,23 +72,25 @@ class RunProgress:
             TextColumn("{task.fields[speed]:.0f} x real time"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            console=console,
+            console=talk_console(),
             transient=True,
             auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not (active and console.is_terminal),
         )
-        self._task: TaskID = self._progress.add_task(
-            "", total=max(1, n_bytes), files=0, n_files=n_files, hours=0.0, speed=0.0
+        n_bytes = sum(item.n_bytes for item in inputs)
+        self._task = self._progress.add_task(
+            "", total=max(1, n_bytes), files=0, n_files=len(inputs), hours=0.0, speed=0.0
         )
         self._started = time.monotonic()
         self._drawn = -REFRESH_S
         self._files = 0
         self._bytes = 0.0
         self._audio_s = 0.0
+        # bytes and seconds of each recording that is at work
+        self._open: dict[Input, tuple[float, float]] = {}
 
-    def __enter__(self) -> "RunProgress":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -55,29 +99,27 @@ class RunProgress:
     ) -> None:
         self._progress.stop()
 
-    def inside(self, n_bytes: int, audio_s: float, promised_s: float | None) -> None:
-        """Show how far the recording at hand is.
-
-        Args:
-            n_bytes: Its size.
-            audio_s: Seconds analysed so far.
-            promised_s: Its length as the header says, or None.
-        """
+    def inside(self, item: Input, audio_s: float, promised_s: float | None) -> None:
+        """See ``Progress``."""
         share = 0.0 if not promised_s else min(1.0, audio_s / promised_s)
-        self._show(self._bytes + share * n_bytes, self._audio_s + audio_s)
+        self._open[item] = (share * item.n_bytes, audio_s)
+        self._show()
 
-    def done(self, n_bytes: int, audio_s: float) -> None:
-        """Count one recording that is finished, in whatever way."""
+    def done(self, item: Input, audio_s: float) -> None:
+        """See ``Progress``."""
+        self._open.pop(item, None)
         self._files += 1
-        self._bytes += n_bytes
+        self._bytes += item.n_bytes
         self._audio_s += audio_s
-        self._show(self._bytes, self._audio_s)
+        self._show()
 
-    def _show(self, n_bytes: float, audio_s: float) -> None:
+    def _show(self) -> None:
         now = time.monotonic()
         if now - self._drawn < REFRESH_S:
             return
         self._drawn = now
+        n_bytes = self._bytes + sum(n_bytes for n_bytes, _ in self._open.values())
+        audio_s = self._audio_s + sum(audio_s for _, audio_s in self._open.values())
         speed = audio_s / max(now - self._started, 1e-3)
         self._progress.update(self._task, completed=n_bytes, files=self._files, hours=audio_s / 3600, speed=speed)
         self._progress.refresh()

@@ -31,6 +31,9 @@ def train(
 
     Example: compact train models/compactnet/recipe.toml --corpus corpus --output my-model
     """
+    from compactcli.packages import require_package
+
+    require_package("torch", purpose="compact train")
     from compactcli.checkpoint import find_model, read_config
     from compactcli.cli.console import say
     from compactcli.cli.steps import StepProgress, cache_folder

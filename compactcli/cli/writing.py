@@ -1,22 +1,63 @@
-"""Which format the results get, and the writer for it."""
+"""Which format the results get, the writer for it, and documents of one or of many recordings."""
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from compactcli.cli.console import WIDE, stdout_is_terminal
+from compactcli.cli.output import Write, open_output
 from compactcli.cli.render import event_table, scene_table
-from compactcli.formats import FORMATS, Writer
+from compactcli.cli.work import Outcome
+from compactcli.errors import ConfigError
+from compactcli.formats import FORMATS, ONE_RECORDING, Writer
+
+FRAME_SCORES = "scores-tsv"
 
 
-def choose_format(command: str, asked: str | None, *, output: Path | None) -> str:
-    """The format asked for, else that of the output's suffix, else table on a terminal and jsonl elsewhere."""
-    if asked is not None:
-        return asked
-    if output is not None:
-        suffix = output.suffix.lower().removeprefix(".")
-        return suffix if suffix in FORMATS[command] else "jsonl"
-    return "table" if stdout_is_terminal() else "jsonl"
+def choose_formats(
+    command: str, asked: Sequence[str], *, output: Path | None, into_folder: bool, n_inputs: int
+) -> tuple[str, ...]:
+    """The formats asked for, else that of the output's suffix, else table on a terminal and jsonl elsewhere.
+
+    Args:
+        command: What writes.
+        asked: Names of formats.
+        output: File for the results, or None.
+        into_folder: Whether each recording has files of its own.
+        n_inputs: Recordings in all.
+
+    Returns:
+        Names of formats, each once; exactly one unless ``into_folder``.
+
+    Raises:
+        ConfigError: The formats do not fit the place, or one that holds a single recording got several.
+    """
+    names = tuple(dict.fromkeys(asked))
+    if into_folder:
+        if "table" in names:
+            raise ConfigError(
+                "--format table was asked for with --output-dir, expected a format for programs",
+                hint="choose csv, for example",
+            )
+        return names or ("jsonl",)
+    if len(names) > 1:
+        raise ConfigError(
+            f"--format was given {len(names)} times, expected once without --output-dir",
+            hint="add --output-dir to write several formats at once",
+        )
+    if not names:
+        suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+        to_terminal = output is None and stdout_is_terminal()
+        names = (suffix if suffix in FORMATS[command] else "table" if to_terminal else "jsonl",)
+    if names[0] in ONE_RECORDING and n_inputs > 1:
+        raise ConfigError(
+            f"--format {names[0]} got {n_inputs} recordings, expected one: it does not say which recording a line "
+            "is about",
+            hint="add --output-dir to write one file for each",
+        )
+    return names
 
 
 def make_writer(command: str, name: str, *, output: Path | None) -> Writer:
@@ -27,3 +68,57 @@ def make_writer(command: str, name: str, *, output: Path | None) -> Writer:
     # a file is given no colours even when FORCE_COLOR is set, and lines as long as they need
     console = Console() if to_terminal else Console(width=WIDE, color_system=None, force_terminal=False)
     return scene_table(console) if command == "classify" else event_table(console)
+
+
+@contextlib.contextmanager
+def open_document(path: Path | None, command: str, name: str, *, alone: bool) -> Iterator[Callable[[Outcome], None]]:
+    """Open one document for all recordings.
+
+    Args:
+        path: Its file; None is standard output.
+        command: What writes.
+        name: Of the format.
+        alone: See ``open_output``.
+
+    Yields:
+        Function that writes one recording; a format that holds a single one gives no document when that failed.
+    """
+    if name in ONE_RECORDING:
+        yield lambda outcome: write_recording(path, command, name, outcome, alone=alone)
+        return
+    writer = make_writer(command, name, output=path)
+    with open_output(path, alone=alone) as write:
+        write(writer.begin())
+        yield lambda outcome: write(writer.record(outcome.record))
+        write(writer.end())
+
+
+def write_recording(path: Path | None, command: str, name: str, outcome: Outcome, *, alone: bool) -> None:
+    """Write the document of one recording; a failure only in a format that can tell it from silence.
+
+    Args:
+        path: Its file; None is standard output.
+        command: What writes.
+        name: Of the format.
+        outcome: What came of the recording.
+        alone: See ``open_output``.
+
+    Raises:
+        CompactError: The file cannot be written.
+    """
+    if outcome.record.status == "error" and name in ONE_RECORDING:
+        return
+    with open_output(path, alone=alone) as write:
+        if name == FRAME_SCORES:
+            _copy_frames(outcome, write)
+            return
+        writer = make_writer(command, name, output=path)
+        write(writer.begin() + writer.record(outcome.record) + writer.end())
+
+
+def _copy_frames(outcome: Outcome, write: Write) -> None:
+    if outcome.frames is None:
+        return
+    with outcome.frames.open(encoding="utf-8", newline="") as file:
+        while piece := file.read(1 << 20):
+            write(piece)

@@ -2,11 +2,20 @@
 
 from compactcli.inference.api import classify, detect, load_model
 from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
-from compactcli.inference.recordings import DEFAULT_TOP_K, classify_recording, detect_recording, error_record
+from compactcli.inference.recordings import (
+    DEFAULT_TOP_K,
+    Listening,
+    StageTimes,
+    classify_recording,
+    detect_recording,
+    error_record,
+)
 
 __all__ = [
     "DEFAULT_TOP_K",
     "DetectionPlan",
+    "Listening",
+    "StageTimes",
     "classify",
     "classify_recording",
     "detect",

@@ -91,21 +91,24 @@ def detect(
     return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan)
 
 
-def load_model(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Engine:
+def load_model(model: str | os.PathLike[str] | None = None, *, device: str = "auto", engine: str = "auto") -> Engine:
     """Load a model once, for many recordings.
 
     Args:
         model: Name of an installed model or a model folder; None takes the default model.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        engine: ``auto``, ``onnx`` or ``torch``; see ``compactcli.engine.load_engine``.
 
     Raises:
         ModelError: There is no such model, or its folder is incomplete or altered.
         DeviceError: There is no such device.
+        ConfigError: The engine is unknown, does not run on that device, or is not installed.
     """
     from compactcli.checkpoint import DEFAULT_MODEL, find_model
     from compactcli.engine import load_engine
 
-    return load_engine(find_model(DEFAULT_MODEL if model is None else os.fspath(model)), device=device)
+    folder = find_model(DEFAULT_MODEL if model is None else os.fspath(model))
+    return load_engine(folder, device=device, engine=engine)
 
 
 def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> Engine:
@@ -121,7 +124,7 @@ def _analyse(
                 f"sample_rate is {sample_rate} for the file {os.fspath(recording)}, expected None: a file has its own",
                 hint="leave sample_rate out",
             )
-        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, on_progress=None)
+        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan)
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
     check_top_k(top_k)

@@ -1,13 +1,15 @@
 """One recording of any length becomes one record; memory stays flat however long it is."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from compactcli.audio import Waveform, open_audio
+from compactcli.audio import DEFAULT_LIMITS, AudioLimits, Waveform, open_audio
 from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.config import DetectionConfig
 from compactcli.detection import EventDecoder
@@ -16,12 +18,55 @@ from compactcli.errors import CompactError, ConfigError
 from compactcli.events import Event, sort_events
 from compactcli.inference.planning import DetectionPlan, plan_detection
 from compactcli.records import Record
-from compactcli.scores import SceneScores
+from compactcli.scores import FrameScores, SceneScores
+from compactcli.timing import FrameClock
 
 DEFAULT_TOP_K = 3
 
 # seconds analysed so far; seconds in all as the header says, or None where it does not know
 Progress = Callable[[float, float | None], None]
+OnFrames = Callable[[FrameScores], None]
+
+
+@dataclass(kw_only=True)
+class StageTimes:
+    """Seconds that each stage took, added up while it works.
+
+    Args:
+        decode_s: Reading, decoding, mixing down and resampling.
+        inference_s: Features, network and events.
+    """
+
+    decode_s: float = 0.0
+    inference_s: float = 0.0
+
+    def add(self, other: "StageTimes") -> None:
+        """Count another recording's."""
+        self.decode_s += other.decode_s
+        self.inference_s += other.inference_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """How one recording is listened to, apart from what is looked for in it.
+
+    Args:
+        name: What the record and messages call the recording; None takes its path.
+        limits: What is too much.
+        on_progress: Called after each chunk with the seconds analysed so far and those that the header promises.
+        on_frames: Called with consecutive frames of calibrated event probabilities, before smoothing, one column for
+            each class looked for; the last edge of the last piece is the recording's end.
+        times: Where the seconds that each stage took are added up.
+    """
+
+    name: str | None = None
+    limits: AudioLimits = DEFAULT_LIMITS
+    on_progress: Progress | None = None
+    on_frames: OnFrames | None = None
+    times: StageTimes | None = None
+
+
+PLAINLY = Listening()
 
 
 def classify_recording(
@@ -29,7 +74,7 @@ def classify_recording(
     engine: Engine,
     *,
     top_k: int = DEFAULT_TOP_K,
-    on_progress: Progress | None = None,
+    listening: Listening = PLAINLY,
 ) -> Record:
     """Say where a recording was made.
 
@@ -37,7 +82,7 @@ def classify_recording(
         path: The recording; see ``open_audio`` for the formats.
         engine: A loaded model.
         top_k: Scenes to name, best first, at least 1.
-        on_progress: Called after each chunk with the seconds analysed so far and those that the header promises.
+        listening: Limits, and who is told how far it is.
 
     Returns:
         Record with the ``top_k`` most probable scenes; its status is ``partial`` when the recording is damaged and
@@ -47,7 +92,7 @@ def classify_recording(
         AudioError: The recording cannot be analysed at all.
         ConfigError: ``top_k`` is less than 1.
     """
-    return analyse_file(path, engine, top_k=top_k, plan=None, on_progress=on_progress)
+    return analyse_file(path, engine, top_k=top_k, plan=None, listening=listening)
 
 
 def detect_recording(
@@ -56,8 +101,9 @@ def detect_recording(
     *,
     detection: DetectionConfig | None = None,
     classes: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
     top_k: int = DEFAULT_TOP_K,
-    on_progress: Progress | None = None,
+    listening: Listening = PLAINLY,
 ) -> Record:
     """Say what happened when in a recording.
 
@@ -66,8 +112,9 @@ def detect_recording(
         engine: A loaded model.
         detection: How probabilities become events; None takes the model's own settings.
         classes: Events to look for; None looks for all.
+        exclude: Events not to look for, even where ``classes`` names them.
         top_k: Scenes to name besides, best first, at least 1.
-        on_progress: Called after each chunk with the seconds analysed so far and those that the header promises.
+        listening: Limits, and who is told how far it is.
 
     Returns:
         Record with events ordered by onset, then label, and the ``top_k`` most probable scenes.
@@ -76,8 +123,8 @@ def detect_recording(
         AudioError: The recording cannot be analysed at all.
         ConfigError: A class is unknown to the model, or ``top_k`` is less than 1.
     """
-    plan = plan_detection(engine.config, detection=detection, classes=classes)
-    return analyse_file(path, engine, top_k=top_k, plan=plan, on_progress=on_progress)
+    plan = plan_detection(engine.config, detection=detection, classes=classes, exclude=exclude)
+    return analyse_file(path, engine, top_k=top_k, plan=plan, listening=listening)
 
 
 def error_record(path: str, error: CompactError, *, model: str) -> Record:
@@ -103,7 +150,8 @@ def listen(
     engine: Engine,
     *,
     plan: DetectionPlan | None,
-    on_progress: Callable[[float], None] | None = None,
+    listening: Listening = PLAINLY,
+    promised_s: float | None = None,
 ) -> Findings:
     """Run one recording through a model, keeping nothing but sums and events.
 
@@ -112,11 +160,14 @@ def listen(
     Args:
         blocks: Consecutive mono pieces at the model's sample rate, at least one sample in all.
         engine: The loaded model.
-        plan: Events to decode; None decodes none.
-        on_progress: Called with the seconds analysed so far, after each chunk.
+        plan: Events to decode; None decodes none, and gives no frames out.
+        listening: Who is told what; limits and name are for whoever reads the file.
+        promised_s: Seconds in all as the header says, or None where it does not know.
     """
     config = engine.config
+    times = StageTimes() if listening.times is None else listening.times
     decoder = None if plan is None else EventDecoder(plan.detection, plan.classes, config.clock)
+    pieces = None if plan is None or listening.on_frames is None else _Pieces(plan, config.clock, listening.on_frames)
     columns = [] if plan is None else list(plan.columns)
     scene_logits = np.zeros(len(config.scenes), np.float64)
     n_samples = 0
@@ -125,42 +176,80 @@ def listen(
 
     def counted() -> Iterator[Waveform]:
         nonlocal n_samples
-        for block in blocks:
+        for block in _timed(blocks, times):
             n_samples += len(block)
             yield block
 
+    started, decoded_before_s = time.perf_counter(), times.decode_s
     for chunk in engine.stream(counted()):
         n_frames += len(chunk.scenes)
         scene_logits += chunk.scenes.sum(axis=0, dtype=np.float64)
         if decoder is not None:
-            events += decoder.push(event_probabilities(chunk.events, config.calibration)[:, columns])
-        if on_progress is not None:
-            on_progress(config.clock.frames_to_s(n_frames))
+            probabilities = event_probabilities(chunk.events, config.calibration)[:, columns]
+            events += decoder.push(probabilities)
+            if pieces is not None:
+                pieces.push(probabilities)
+        if listening.on_progress is not None:
+            listening.on_progress(config.clock.frames_to_s(n_frames), promised_s)
     if decoder is not None:
         events += decoder.finish(n_samples)
-    probabilities = scene_probabilities(scene_logits / n_frames, config.calibration)
+    if pieces is not None:
+        pieces.finish(n_samples)
+    times.inference_s += time.perf_counter() - started - (times.decode_s - decoded_before_s)
+    probabilities_of_scenes = scene_probabilities(scene_logits / n_frames, config.calibration)
     return Findings(
-        scenes=SceneScores(probabilities=probabilities, classes=config.scenes),
+        scenes=SceneScores(probabilities=probabilities_of_scenes, classes=config.scenes),
         events=None if plan is None else tuple(sort_events(events)),
     )
 
 
+class _Pieces:
+    """Gives frames out one piece late, because only after the last does the recording's end show."""
+
+    def __init__(self, plan: DetectionPlan, clock: FrameClock, on_frames: OnFrames) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._on_frames = on_frames
+        self._first = 0
+        self._held: npt.NDArray[np.float32] | None = None
+
+    def push(self, probabilities: npt.NDArray[np.float32]) -> None:
+        if self._held is not None:
+            self._give((self._first + len(self._held)) * self._clock.frame_length)
+        self._held = probabilities
+
+    def finish(self, n_samples: int) -> None:
+        self._give(n_samples)
+
+    def _give(self, end: int) -> None:
+        if self._held is not None:
+            edges_s = self._clock.edges_s(end, first=self._first)
+            self._on_frames(FrameScores(probabilities=self._held, edges_s=edges_s, classes=self._plan.classes))
+            self._first += len(self._held)
+
+
+def _timed(blocks: Iterable[Waveform], times: StageTimes) -> Iterator[Waveform]:
+    source = iter(blocks)
+    while True:
+        started = time.perf_counter()
+        block = next(source, None)
+        times.decode_s += time.perf_counter() - started
+        if block is None:
+            return
+        yield block
+
+
 def analyse_file(
-    path: str | Path,
-    engine: Engine,
-    *,
-    top_k: int,
-    plan: DetectionPlan | None,
-    on_progress: Progress | None,
+    path: str | Path, engine: Engine, *, top_k: int, plan: DetectionPlan | None, listening: Listening = PLAINLY
 ) -> Record:
     """Analyse one file; see ``classify_recording`` and ``detect_recording``, which differ in the plan."""
     check_top_k(top_k)
-    with open_audio(path, sample_rate=engine.config.features.sample_rate) as reader:
-        promised_s = reader.info.duration_s
-        tell = None if on_progress is None else lambda analysed_s: on_progress(analysed_s, promised_s)
-        findings = listen(reader, engine, plan=plan, on_progress=tell)
+    name = os.fspath(path) if listening.name is None else listening.name
+    sample_rate = engine.config.features.sample_rate
+    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=name) as reader:
+        findings = listen(reader, engine, plan=plan, listening=listening, promised_s=reader.info.duration_s)
     return Record(
-        path=os.fspath(path),
+        path=name,
         status="ok" if reader.damage is None else "partial",
         error_code=None if reader.damage is None else "damaged",
         error_message=reader.damage,

@@ -1,0 +1,233 @@
+"""What every command over recordings is told: one object, declared once, from the command line to the last function."""
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from compactcli.cli import options
+from compactcli.errors import ConfigError
+
+STDIN = Path("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """What every command over recordings is told; ``takes_recordings`` turns the fields into arguments and options.
+
+    Args:
+        paths: Files and folders; ``-`` is one recording on standard input.
+        recursive: Whether to go into folders inside folders.
+        files_from: List of more paths; ``-`` is standard input.
+        null: Whether lists of paths are separated by NUL instead of line feeds.
+        max_duration: Longest recording that is analysed, in seconds; None sets no limit.
+        output: File for the results; None is standard output.
+        output_dir: Folder for one file per recording and format.
+        overwrite: Whether files that are there may be replaced.
+        skip_existing: Whether to leave out recordings whose results are all in ``output_dir``.
+        resume: Whether to go on with a run that was interrupted.
+        failures: File for the paths of recordings that failed.
+        model: Name or folder of the model; None takes the default.
+        device: Where the network runs.
+        engine: What runs the network.
+        jobs: Processes that analyse recordings.
+        timeout: Seconds that one recording may take; None sets no limit.
+        quiet: Whether to say nothing but why a recording failed when it was the only one.
+        verbose: Whether to say which model runs and how long each stage took.
+
+    Raises:
+        ConfigError: Two options contradict each other, one needs another, or a limit is not above 0.
+    """
+
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Recordings, and folders of recordings; - reads one recording from standard input. "
+            "Content decides what is audio, not the name.",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive/--no-recursive",
+            help="Whether to look into folders inside folders.",
+            rich_help_panel=options.INPUT,
+        ),
+    ] = True
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from",
+            metavar="FILE|-",
+            help="Read more paths from this file, one a line; - reads them from standard input.",
+            show_default=False,
+            rich_help_panel=options.INPUT,
+        ),
+    ] = None
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null",
+            "-0",
+            help="Paths in --files-from and --failures end with NUL, as find -print0 writes them.",
+            rich_help_panel=options.INPUT,
+        ),
+    ] = False
+    max_duration: Annotated[
+        float | None,
+        typer.Option(
+            "--max-duration",
+            metavar="SECONDS",
+            help="Refuse recordings longer than this.",
+            show_default="no limit",
+            rich_help_panel=options.INPUT,
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the results here, whole or not at all.",
+            show_default="stdout",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output-dir",
+            metavar="FOLDER",
+            help="Write one file for each recording and format into this folder, in folders as the recordings are.",
+            show_default=False,
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=options.OUTPUT)
+    ] = False
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave out recordings whose files are all in --output-dir, unless they tell of a failure.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run that had the same output, model and options.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False
+    failures: Annotated[
+        Path | None,
+        typer.Option(
+            "--failures",
+            metavar="FILE",
+            help="Write the paths of recordings that failed here; --files-from reads them again.",
+            show_default=False,
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    model: options.ModelName = None
+    device: options.Device = "auto"
+    engine: Annotated[
+        options.EngineName,
+        typer.Option("--engine", help="What runs the network; auto takes the quickest there is."),
+    ] = options.EngineName.AUTO
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Analyse this many recordings at once, each in a process of its own.",
+        ),
+    ] = 1
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="Give up a recording that takes longer than this.",
+            show_default="no limit",
+        ),
+    ] = None
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def __post_init__(self) -> None:
+        if STDIN in self.recordings and self.files_from == STDIN:
+            raise ConfigError(
+                "- and --files-from - both read standard input, expected one of them",
+                hint="write the list into a file first",
+            )
+        if self.output is not None and self.output_dir is not None:
+            raise ConfigError("--output and --output-dir were both given, expected one of them", hint="leave one out")
+        if self.skip_existing and self.overwrite:
+            raise ConfigError(
+                "--skip-existing and --overwrite contradict each other, expected one of them", hint="leave one out"
+            )
+        self._need("--null", self.null, "--files-from or --failures", self.files_from, self.failures)
+        self._need("--skip-existing", self.skip_existing, "--output-dir", self.output_dir)
+        self._need("--resume", self.resume, "--output or --output-dir", self.output, self.output_dir)
+        for name, value in (("--timeout", self.timeout), ("--max-duration", self.max_duration)):
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value:g}, expected seconds above 0", hint="leave it out for no limit")
+
+    @staticmethod
+    def _need(name: str, given: bool, needed: str, *values: Path | None) -> None:
+        if given and not any(value is not None for value in values):
+            raise ConfigError(f"{name} was given without {needed}, expected both", hint=f"add {needed}")
+
+    @property
+    def recordings(self) -> list[Path]:
+        """Files and folders named as arguments."""
+        return self.paths or []
+
+
+def takes_recordings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the arguments and options of ``BatchOptions``; they reach it as one object, ``batch``.
+
+    Args:
+        command: A function with a parameter ``batch`` beside those of its own options.
+    """
+    own = [
+        parameter for name, parameter in inspect.signature(command, eval_str=True).parameters.items() if name != "batch"
+    ]
+    hints = get_type_hints(BatchOptions, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(BatchOptions)
+    ]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [*(item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own), *shared, context]
+
+    @functools.wraps(command)
+    def with_batch(*, context: typer.Context, **values: Any) -> None:
+        given = {item.name: values.pop(item.name) for item in shared}
+        if not given["paths"] and given["files_from"] is None:
+            raise typer.BadParameter("name at least one recording or folder, or give --files-from", ctx=context)
+        # numpy's matrix products differ in the last digit between numbers of threads, and results must not depend on
+        # --jobs or the machine; it reads this when it is imported, which is later, and in workers later still
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        command(**values, batch=BatchOptions(**given))
+
+    with_batch.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # where typer looks
+    with_batch.__annotations__ = {item.name: item.annotation for item in parameters}
+    return with_batch

@@ -1,0 +1,203 @@
+"""``--output-dir``: one file for each recording and format, in folders as the recordings are.
+
+The name of a result is that of its recording with a suffix behind it, ``a.wav.json``, so that ``a.wav`` and ``a.flac``
+never meet. Nothing is written outside the folder, and no two results onto one name.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compactcli.cli.inputs import Input
+from compactcli.cli.output import unwritable
+from compactcli.cli.work import Outcome
+from compactcli.cli.writing import write_recording
+from compactcli.errors import ConfigError
+from compactcli.formats import SUFFIXES
+
+# these say that a recording failed; a file of another format would look as if there was nothing in the recording
+HOLDS_FAILURES = frozenset({"json", "jsonl"})
+MAX_NAME_BYTES = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFolder:
+    """A folder for one file per recording and format.
+
+    Args:
+        folder: The folder, which need not be there yet.
+        command: What writes.
+        formats: Names of the formats, each once.
+    """
+
+    folder: Path
+    command: str
+    formats: tuple[str, ...]
+
+    def targets(self, item: Input) -> list[Path]:
+        """The files of one recording, in the order of the formats."""
+        inner = item.inner_path
+        return [self.folder / inner.with_name(inner.name + SUFFIXES[name]) for name in self.formats]
+
+    def check_names(self, inputs: Sequence[Input]) -> None:
+        """Refuse results that would meet, that no file system takes, or that would leave the folder.
+
+        Raises:
+            ConfigError: The first such result.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError(
+                f"--output-dir {self.folder} is not a folder, expected one, or a new name", hint="name a folder"
+            )
+        owners: dict[Path, Input] = {}
+        for item in inputs:
+            for target in self.targets(item):
+                other = owners.setdefault(target, item)
+                if other is not item:
+                    raise ConfigError(
+                        f"{other.path} and {item.path} would both be written to {target}, expected one file for each",
+                        hint="analyse them in two runs with two folders, or name one folder above both",
+                        code="name-collision",
+                    )
+                if len(os.fsencode(target.name)) > MAX_NAME_BYTES:
+                    raise ConfigError(
+                        f"the result of {item.path} would be called {target.name}, expected at most "
+                        f"{MAX_NAME_BYTES} bytes in a name",
+                        hint="rename the recording, or use --output",
+                    )
+        if len(owners) < len(inputs) * len(self.formats):
+            raise ConfigError(
+                f"--format {' and '.join(self.formats)} would be written to the same file, expected one for each",
+                hint="leave one out",
+                code="name-collision",
+            )
+        self._check_folders(owners)
+
+    def _check_folders(self, owners: dict[Path, Input]) -> None:
+        root = os.path.realpath(self.folder)
+        for folder in {parent for target in owners for parent in target.parents if parent.is_relative_to(self.folder)}:
+            if folder in owners:
+                raise ConfigError(
+                    f"{folder} would be the result of {owners[folder].path} and a folder for others, expected one",
+                    hint="analyse them in two runs with two folders",
+                    code="name-collision",
+                )
+            if os.path.commonpath([root, os.path.realpath(folder)]) != root:
+                raise ConfigError(
+                    f"{folder} leads out of --output-dir {self.folder}, expected a folder inside it",
+                    hint="remove the link, or choose another folder",
+                )
+
+    def check_new(self, inputs: Sequence[Input], *, may_replace: Callable[[Input], bool]) -> None:
+        """Refuse to replace what is there.
+
+        Args:
+            inputs: The recordings.
+            may_replace: Whether the files of a recording may be replaced.
+
+        Raises:
+            ConfigError: A file is there that may not be replaced, or that is one of the recordings.
+        """
+        there = {os.path.realpath(target): item for item in inputs for target in self.targets(item) if _exists(target)}
+        if not there:
+            return
+        for item in inputs:
+            if os.path.realpath(item.path) in there:
+                raise ConfigError(
+                    f"{item.path} is a recording and would be replaced by the results of another, expected two files",
+                    hint="choose another --output-dir",
+                )
+        for target, item in there.items():
+            if not may_replace(item):
+                raise ConfigError(
+                    f"{target} is there already, expected a new name",
+                    hint="add --overwrite to replace it, --skip-existing to leave its recording out, "
+                    "or choose another --output-dir",
+                    code="output-exists",
+                )
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            CompactError: It cannot be made.
+        """
+        _make_folder(self.folder)
+
+    def is_done(self, item: Input) -> bool:
+        """Whether all files of the recording are there and none of them tells of a failure."""
+        targets = self.targets(item)
+        return all(_exists(target) for target in targets) and not any(
+            _tells_failure(target) for name, target in zip(self.formats, targets, strict=True) if name in HOLDS_FAILURES
+        )
+
+    def put(self, item: Input, outcome: Outcome, *, alone: bool) -> None:
+        """Write the files of one recording, each whole or not at all.
+
+        Args:
+            item: The recording.
+            outcome: What came of it.
+            alone: See ``compactcli.cli.output.open_output``.
+
+        Raises:
+            CompactError: One cannot be written.
+        """
+        for name, target in zip(self.formats, self.targets(item), strict=True):
+            if outcome.record.status == "error" and name not in HOLDS_FAILURES:
+                # what an earlier run left would look like the result of this one
+                _remove(target)
+                continue
+            _make_folder(target.parent)
+            write_recording(target, self.command, name, outcome, alone=alone)
+
+
+def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
+    """The inputs without what an earlier run wrote beside its recordings, into the folder that it found them in.
+
+    Args:
+        inputs: What was found.
+        folder: Where results go.
+    """
+    paths = {item.path for item in inputs}
+    real = os.path.realpath(folder)
+    roots = {item.root for item in inputs if item.root is not None}
+    shared = {root for root in roots if os.path.realpath(root) == real}
+
+    def is_result(item: Input) -> bool:
+        name = item.path.name
+        return item.root in shared and any(
+            name.endswith(suffix) and item.path.with_name(name.removesuffix(suffix)) in paths
+            for suffix in SUFFIXES.values()
+        )
+
+    return [item for item in inputs if not is_result(item)]
+
+
+def _exists(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(str(folder), error) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(str(path), error) from error
+
+
+def _tells_failure(path: Path) -> bool:
+    """Whether a JSON file that an earlier run left holds the record of a failure."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # not ours, or damaged: it is there, and stays
+        return False
+    record = content[0] if isinstance(content, list) and content else content
+    return isinstance(record, dict) and record.get("status") == "error"

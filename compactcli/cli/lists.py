@@ -1,0 +1,53 @@
+"""Lists of paths, as ``find`` writes them and ``xargs`` reads them: one a line, or each ended by NUL."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from compactcli.cli.batch_options import STDIN
+from compactcli.errors import ConfigError
+
+
+def read_list(path: Path, *, null: bool) -> list[Path]:
+    """Read the paths of ``--files-from``; what is not valid UTF-8 in them comes back as it is on disk.
+
+    Args:
+        path: File with the list; ``-`` is standard input.
+        null: Whether paths end with NUL instead of a line feed, and so may hold line feeds. Otherwise a carriage
+            return before a line feed does not count, nor do empty lines.
+
+    Raises:
+        ConfigError: The list cannot be read, names nothing, or holds NUL where line feeds were expected.
+    """
+    name = "standard input" if path == STDIN else str(path)
+    try:
+        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(
+            f"--files-from {path} cannot be read ({reason}), expected a list of paths", hint="check the path"
+        ) from error
+    if not null and b"\0" in data:
+        raise ConfigError(
+            f"--files-from {path} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes"
+        )
+    parts = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    found = [Path(os.fsdecode(part)) for part in parts if part]
+    if not found:
+        raise ConfigError(
+            f"--files-from {path} names no recordings, expected at least one path in {name}",
+            hint="check the command that made the list",
+            code="empty-list",
+        )
+    return found
+
+
+def format_list(paths: Sequence[str], *, null: bool) -> str:
+    r"""Paths as ``read_list`` reads them.
+
+    Example:
+        >>> format_list(["a.wav", "b.wav"], null=False)
+        'a.wav\nb.wav\n'
+    """
+    return "".join(f"{path}\0" if null else f"{path}\n" for path in paths)

@@ -1,0 +1,116 @@
+"""What the user asked for becomes a run that can begin: recordings listed, formats chosen, contradictions refused."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compactcli.audio import spool_audio
+from compactcli.cli.batch_options import STDIN, BatchOptions
+from compactcli.cli.folder import ResultFolder, without_results
+from compactcli.cli.inputs import Input, collect_inputs
+from compactcli.cli.lists import read_list
+from compactcli.cli.work import Task, Work
+from compactcli.cli.writing import FRAME_SCORES, choose_formats
+from compactcli.errors import AudioError, ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run, checked and ready to begin.
+
+    Args:
+        batch: What the user said.
+        inputs: The recordings to analyse.
+        n_skipped: Recordings left out because their results are there.
+        task: What is done with each.
+        formats: Names of the formats.
+        folder: Where each recording has files of its own; None where one document holds all.
+    """
+
+    batch: BatchOptions
+    inputs: Sequence[Input]
+    n_skipped: int
+    task: Task
+    formats: tuple[str, ...]
+    folder: ResultFolder | None
+
+    @property
+    def journal_path(self) -> Path | None:
+        """File that keeps what is done; None where nothing would be lost or nothing can be kept."""
+        if len(self.inputs) < 2 or FRAME_SCORES in self.formats:
+            return None
+        if self.folder is not None:
+            return self.folder.folder / ".compact-journal"
+        output = self.batch.output
+        return None if output is None else output.with_name(f".{output.name}.compact-journal")
+
+
+def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: contextlib.ExitStack) -> Run:
+    """Check what can be checked before a model is loaded or a file is made.
+
+    Args:
+        batch: What the user said.
+        work: What is done with each recording.
+        asked: Names of the formats asked for.
+        stack: Ends what the run needs while it lasts, such as temporary files.
+
+    Raises:
+        ConfigError: The request is wrong.
+    """
+    inputs = _gather(batch, stack)
+    formats = choose_formats(
+        work.command, asked, output=batch.output, into_folder=batch.output_dir is not None, n_inputs=len(inputs)
+    )
+    folder = None
+    n_inputs = len(inputs)
+    if batch.output_dir is not None:
+        folder = ResultFolder(folder=batch.output_dir, command=work.command, formats=formats)
+        folder.check_names(inputs)
+        if batch.skip_existing:
+            inputs = [item for item in inputs if not folder.is_done(item)]
+    if batch.resume and FRAME_SCORES in formats:
+        raise ConfigError(
+            f"--resume was given with --format {FRAME_SCORES}, expected another format: frame scores are not kept",
+            hint="use --output-dir and --skip-existing",
+        )
+    task = Task(
+        work=work,
+        model=batch.model,
+        device=batch.device,
+        engine=batch.engine,
+        max_duration_s=batch.max_duration,
+        frames_dir=_temporary_folder(stack) if FRAME_SCORES in formats else None,
+    )
+    return Run(batch=batch, inputs=inputs, n_skipped=n_inputs - len(inputs), task=task, formats=formats, folder=folder)
+
+
+def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
+    named = batch.recordings
+    if batch.files_from is not None:
+        named = [*named, *read_list(batch.files_from, null=batch.null)]
+    places = (batch.output, batch.output_dir, batch.failures, batch.files_from)
+    inputs = collect_inputs(
+        named, recursive=batch.recursive, leave_out=[place for place in places if place is not None and place != STDIN]
+    )
+    if batch.output_dir is not None:
+        inputs = without_results(inputs, batch.output_dir)
+    return [_spooled(item, stack) if item.is_stdin else item for item in inputs]
+
+
+def _spooled(item: Input, stack: contextlib.ExitStack) -> Input:
+    """The recording on standard input, in a file that decoders can seek in; deleted with the stack."""
+    if sys.stdin.isatty():
+        raise ConfigError("- reads a recording from standard input, which is a terminal", hint="pipe a recording in")
+    try:
+        source = stack.enter_context(spool_audio(sys.stdin.buffer, name="standard input"))
+    except AudioError as error:
+        return replace(item, error=error)
+    return replace(item, source=source, n_bytes=source.stat().st_size)
+
+
+def _temporary_folder(stack: contextlib.ExitStack) -> Path:
+    import tempfile
+
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="compact-", ignore_cleanup_errors=True)))

@@ -1,0 +1,182 @@
+"""What is done with each recording, in this process or in another, and what comes of it.
+
+A ``Task`` is all that a process needs to begin: it travels to worker processes, which load the model themselves.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from compactcli.cli.inputs import Input
+from compactcli.cli.output import write_all
+from compactcli.errors import AudioError
+
+if TYPE_CHECKING:
+    from compactcli.audio import AudioLimits
+    from compactcli.engine.base import Engine
+    from compactcli.inference import Listening, StageTimes
+    from compactcli.records import Record
+    from compactcli.scores import FrameScores
+
+# seconds analysed so far; seconds in all as the header says, or None where it does not know
+Progress = Callable[[float, float | None], None]
+Analyse = Callable[[Path, "Listening"], "Record"]
+
+
+class Work(Protocol):
+    """What one command does with each recording."""
+
+    @property
+    def command(self) -> str:
+        """The command's name."""
+
+    def prepare(self, engine: "Engine") -> tuple[Analyse, dict[str, Any]]:
+        """Fit the work to a model.
+
+        Returns:
+            What is done with each recording, and the settings that the results depend on, as plain JSON values.
+
+        Raises:
+            ConfigError: An option does not fit the model.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """Which model does the work, and how: what results depend on besides the recordings.
+
+    Args:
+        name: Of the model.
+        version: Of the model.
+        sha256: Of its files.
+        device: Where it runs.
+        engine: What runs it.
+        settings: The command's, resolved against the model.
+    """
+
+    name: str
+    version: str
+    sha256: dict[str, str]
+    device: str
+    engine: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """All that a process needs to analyse recordings.
+
+    Args:
+        work: What the command does.
+        model: Name or folder; None takes the default.
+        device: As asked for.
+        engine: As asked for.
+        max_duration_s: Longest recording that is analysed, in seconds; None sets no limit.
+        frames_dir: Folder for tables of frame scores, one file for each recording; None writes none.
+    """
+
+    work: Work
+    model: str | None = None
+    device: str = "auto"
+    engine: str = "auto"
+    max_duration_s: float | None = None
+    frames_dir: Path | None = None
+
+    def load(self) -> "Analyst":
+        """Load the model.
+
+        Raises:
+            ModelError: There is no such model.
+            DeviceError: There is no such device.
+            ConfigError: An option does not fit the model.
+        """
+        from compactcli import inference
+        from compactcli.audio import AudioLimits
+
+        engine = inference.load_model(self.model, device=self.device, engine=self.engine)
+        analyse, settings = self.work.prepare(engine)
+        config = engine.config
+        facts = ModelFacts(
+            name=config.name,
+            version=config.version,
+            sha256=dict(config.sha256),
+            device=engine.device,
+            engine=type(engine).__name__.removesuffix("Engine").lower(),
+            settings={**settings, "max_duration_s": self.max_duration_s},
+        )
+        limits = AudioLimits(max_duration_s=self.max_duration_s)
+        return Analyst(facts=facts, analyse=analyse, limits=limits, frames_dir=self.frames_dir)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What came of one recording.
+
+    Args:
+        record: For the results.
+        error: Why it failed, with its hint; None unless the record is one of an error.
+        times: Seconds that each stage took; None where nothing was analysed.
+        frames: File with the table of frame scores, for whoever reads it to delete; None where none was asked for.
+    """
+
+    record: "Record"
+    error: AudioError | None = None
+    times: "StageTimes | None" = None
+    frames: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Analyst:
+    """A loaded model at work.
+
+    Args:
+        facts: Which model, and how.
+        analyse: What is done with each recording.
+        limits: What is too much.
+        frames_dir: See ``Task``.
+    """
+
+    facts: ModelFacts
+    analyse: Analyse
+    limits: "AudioLimits"
+    frames_dir: Path | None = None
+
+    def outcome(self, item: Input, on_progress: Progress) -> Outcome:
+        """Analyse one recording; one that cannot be analysed has an outcome too."""
+        from compactcli.inference import Listening, StageTimes
+
+        times = StageTimes()
+        path = item.path if item.source is None else item.source
+        with _frame_table(self.frames_dir) as (frames, on_frames):
+            listening = Listening(
+                name=str(item.path), limits=self.limits, on_progress=on_progress, on_frames=on_frames, times=times
+            )
+            try:
+                record = self.analyse(path, listening)
+            except AudioError as error:
+                return failure(item, error, model=self.facts.name)
+        return Outcome(record=record, times=times, frames=frames)
+
+
+@contextlib.contextmanager
+def _frame_table(folder: Path | None) -> Iterator[tuple[Path | None, Callable[["FrameScores"], None] | None]]:
+    """A new table of frame scores in a folder, and what writes into it; nothing where there is no folder."""
+    if folder is None:
+        yield None, None
+        return
+    from compactcli.formats import ScoresTsvWriter, encode
+
+    writer = ScoresTsvWriter()
+    path = folder / secrets.token_hex(8)
+    with path.open("xb") as file:
+        yield path, lambda scores: write_all(file, encode(writer.frames(scores)), name=str(path))
+
+
+def failure(item: Input, error: AudioError, *, model: str) -> Outcome:
+    """The outcome of a recording that could not be analysed."""
+    from compactcli.inference import error_record
+
+    return Outcome(record=error_record(str(item.path), error, model=model), error=error)

@@ -1,0 +1,207 @@
+import csv
+import json
+import os
+
+import pytest
+
+from compactcli.cli.folder import ResultFolder
+from compactcli.cli.inputs import Input
+from compactcli.errors import AudioError
+
+
+def listed(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def tree(tmp_path, write_tone, monkeypatch):
+    """in/{a.wav,a.flac,bad.wav,sub/{a.wav}} and b.wav; the tests stand above it."""
+    for name in ("in/a.wav", "in/a.flac", "in/sub/a.wav", "b.wav"):
+        write_tone(name)
+    (tmp_path / "in/bad.wav").write_text("no audio")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_one_file_for_each_recording_and_format(run_compact, tree):
+    words = ["--format", "json", "--format", "csv", "--format", "json"]
+    code, out, _ = run_compact("detect", "in", "b.wav", "--output-dir", "new/out", *words)
+    assert (code, out) == (1, "")
+    assert listed(tree / "new/out") == [
+        "a.flac.csv",
+        "a.flac.json",
+        "a.wav.csv",
+        "a.wav.json",
+        "b.wav.csv",
+        "b.wav.json",
+        "bad.wav.json",
+        "sub/a.wav.csv",
+        "sub/a.wav.json",
+    ]
+    [record] = json.loads((tree / "new/out/sub/a.wav.json").read_text())
+    assert (record["path"], record["status"]) == ("in/sub/a.wav", "ok")
+    [record] = json.loads((tree / "new/out/bad.wav.json").read_text())
+    assert record["error"]["code"] == "not-audio"
+    with (tree / "new/out/a.wav.csv").open(newline="") as file:
+        assert {row["path"] for row in csv.DictReader(file)} == {"in/a.wav"}
+
+
+def test_the_default_format_is_for_programs(run_compact, tree, on_terminal):
+    on_terminal()
+    assert run_compact("classify", "b.wav", "--output-dir", "out")[:2] == (0, "")
+    assert listed(tree / "out") == ["b.wav.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["audacity", "vtt", "srt", "raven", "rttm", "tsv"])
+def test_a_recording_that_failed_never_looks_silent(name, run_compact, tree):
+    code, _, _ = run_compact("detect", "in/bad.wav", "b.wav", "--output-dir", "out", "--format", name)
+    assert code == 1
+    assert len(listed(tree / "out")) == 1
+    assert listed(tree / "out")[0].startswith("b.wav.")
+
+
+def test_a_failure_takes_away_the_result_of_an_earlier_run(run_compact, tree):
+    words = ["detect", "b.wav", "--output-dir", "out", "--format", "csv"]
+    assert run_compact(*words)[0] == 0
+    (tree / "b.wav").write_text("damaged since")
+    assert run_compact(*words, "--overwrite")[0] == 1
+    assert listed(tree / "out") == []
+
+
+def test_single_documents_of_a_failure_are_not_written(run_compact, tree):
+    assert run_compact("detect", "in/bad.wav", "--output", "out.vtt", "--format", "vtt")[0] == 1
+    assert not (tree / "out.vtt").exists()
+    code, out, _ = run_compact("detect", "in/bad.wav", "--format", "audacity")
+    assert (code, out) == (1, "")
+
+
+def test_formats_for_one_recording_are_refused_for_more(run_compact, tree):
+    code, out, err = run_compact("detect", "in", "--format", "srt")
+    assert (code, out) == (2, "")
+    assert "--format srt got 4 recordings, expected one" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["in", "in/sub"], None),
+        (["in/a.wav", "in/sub/a.wav"], "in/a.wav and in/sub/a.wav would both be written to out/a.wav.jsonl"),
+        (["in", "in2"], "in/a.wav and in2/a.wav would both be written to out/a.wav.jsonl"),
+        (["in/a.wav", "--format", "tsv", "--format", "scores-tsv"], "--format tsv and scores-tsv would be written"),
+        (["x", "in3", "in3/y"], "out/x.jsonl would be the result of x and a folder for others"),
+    ],
+)
+def test_results_never_meet(words, message, run_compact, tree, write_tone):
+    write_tone("in2/a.wav")
+    write_tone("in3/x.jsonl/a.wav")
+    write_tone("x.wav").rename(tree / "x")
+    code, _, err = run_compact("detect", *words, "--output-dir", "out")
+    if message is None:
+        assert code == 1
+        return
+    assert code == 2
+    assert message in err
+    assert not (tree / "out").exists()
+
+
+def test_what_is_there_is_refused_before_the_work(run_compact, tree):
+    words = ["classify", "in", "--output-dir", "out"]
+    run_compact("classify", "in/sub", "--output-dir", "out/sub")
+    before = (tree / "out/sub/a.wav.jsonl").stat().st_mtime_ns
+    code, _, err = run_compact(*words)
+    assert code == 2
+    assert "out/sub/a.wav.jsonl is there already, expected a new name" in err
+    assert listed(tree / "out") == ["sub/a.wav.jsonl"]
+    assert run_compact(*words, "--overwrite")[0] == 1
+    assert (tree / "out/sub/a.wav.jsonl").stat().st_mtime_ns != before
+
+
+def test_what_is_there_is_skipped(run_compact, tree):
+    words = ["classify", "in", "--output-dir", "out", "--format", "json", "--format", "csv", "--skip-existing"]
+    assert "4 files: 3 ok, 0 partial, 1 failed, 0 skipped" in run_compact(*words)[2]
+    (tree / "out/sub/a.wav.csv").unlink()
+    stamps = {name: (tree / "out" / name).stat().st_mtime_ns for name in listed(tree / "out")}
+    code, _, err = run_compact(*words)
+    # what failed is tried again: its file tells of a failure, and exit code 0 would hide it
+    assert code == 1
+    assert "4 files: 1 ok, 0 partial, 1 failed, 2 skipped" in err
+    changed = {name for name, stamp in stamps.items() if (tree / "out" / name).stat().st_mtime_ns != stamp}
+    assert changed == {"bad.wav.json", "sub/a.wav.json"}
+    (tree / "in/bad.wav").unlink()
+    code, _, err = run_compact(*words)
+    assert code == 0
+    assert "3 files: 0 ok, 0 partial, 0 failed, 3 skipped" in err
+
+
+def test_damaged_results_stay_and_count(run_compact, tree):
+    (tree / "out").mkdir()
+    (tree / "out/b.wav.json").write_text("{")
+    words = ["classify", "b.wav", "in/a.wav", "--output-dir", "out", "--format", "json", "--skip-existing"]
+    assert "1 ok, 0 partial, 0 failed, 1 skipped" in run_compact(*words)[2]
+    assert (tree / "out/b.wav.json").read_text() == "{"
+
+
+def test_results_beside_their_recordings(run_compact, tree):
+    words = ["classify", "in", "--output-dir", "in", "--format", "json", "--overwrite"]
+    for _ in range(2):
+        assert "4 files: 3 ok, 0 partial, 1 failed, 0 skipped" in run_compact(*words)[2]
+    assert len(listed(tree / "in")) == 8
+
+
+def test_results_inside_the_folder_are_no_recordings(run_compact, tree):
+    for _ in range(2):
+        assert "4 files: " in run_compact("classify", "in", "--output-dir", "in/out", "--overwrite")[2]
+
+
+def test_recordings_are_never_replaced(run_compact, tree, write_tone):
+    write_tone("in/a.wav.json.wav").rename(tree / "in/a.wav.json")
+    words = ["in/a.wav", "in/a.wav.json", "--output-dir", "in", "--format", "json", "--overwrite"]
+    code, _, err = run_compact("classify", *words)
+    assert code == 2
+    assert "in/a.wav.json is a recording and would be replaced by the results of another" in err
+
+
+def test_nothing_is_written_outside(run_compact, tree):
+    (tree / "elsewhere").mkdir()
+    (tree / "out").mkdir()
+    (tree / "out/sub").symlink_to(tree / "elsewhere")
+    code, _, err = run_compact("classify", "in", "--output-dir", "out")
+    assert code == 2
+    assert "out/sub leads out of --output-dir out" in err
+    assert run_compact("classify", "../" + tree.name + "/b.wav", "--output-dir", "out")[0] == 0
+    assert listed(tree / "out") == ["b.wav.jsonl"]
+    assert listed(tree / "elsewhere") == []
+
+
+def test_folders_that_are_none(run_compact, tree, monkeypatch):
+    code, _, err = run_compact("classify", "in", "--output-dir", "b.wav")
+    assert code == 2
+    assert "--output-dir b.wav is not a folder" in err
+    code, _, err = run_compact("classify", "in", "--output-dir", "b.wav/inner")
+    assert code == 1
+    assert "b.wav/inner cannot be written (Not a directory)" in err
+
+
+def test_names_that_become_too_long(run_compact, tree, write_tone):
+    name = "x" * 247 + ".wav"
+    write_tone("in/a.wav").rename(tree / name)
+    assert run_compact("classify", name, "--output-dir", "out", "--format", "csv")[0] == 0
+    code, _, err = run_compact("classify", name, "--output-dir", "out", "--format", "jsonl")
+    assert code == 2
+    assert "expected at most 255 bytes in a name" in err
+
+
+def test_folders_that_failed_have_names(tree):
+    folder = ResultFolder(folder=tree / "out", command="classify", formats=("json",))
+    error = AudioError("it is empty")
+    for path, expected in ((".", f"{tree.name}.json"), ("in", "in.json"), ("in/sub/..", "in.json")):
+        [target] = folder.targets(Input(path=tree.__class__(path), root=tree.__class__(path), error=error))
+        assert target == tree / "out" / expected
+
+
+def test_a_result_that_cannot_be_taken_away(run_compact, tree, monkeypatch):
+    (tree / "out/bad.wav.csv").mkdir(parents=True)
+    code, _, err = run_compact("classify", "in/bad.wav", "--output-dir", "out", "--format", "csv", "--overwrite")
+    assert code == 1
+    assert "out/bad.wav.csv cannot be written" in err
+    assert os.fspath(tree / "out/bad.wav.csv")

@@ -1,0 +1,190 @@
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from compactcli.cli.lists import format_list, read_list
+from compactcli.errors import ConfigError
+
+
+@pytest.fixture
+def write_list(tmp_path):
+    def write(data):
+        path = tmp_path / "list"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def give_stdin(monkeypatch):
+    def give(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return give
+
+
+def paths(out):
+    return [json.loads(line)["path"] for line in out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("data", "null", "expected"),
+    [
+        (b"a.wav\nb c.wav", False, ["a.wav", "b c.wav"]),
+        (b"a.wav\r\n\r\n\nb.wav\r\n", False, ["a.wav", "b.wav"]),
+        (b"caf\xe9.wav\n-x.wav\n a\n", False, ["caf\udce9.wav", "-x.wav", " a"]),
+        (b"a\nb.wav\0\0c\r\0", True, ["a\nb.wav", "c\r"]),
+    ],
+)
+def test_paths_of_a_list(data, null, expected, write_list):
+    assert [str(path) for path in read_list(write_list(data), null=null)] == expected
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_lists_come_back(null, write_list):
+    names = ["a.wav", "caf\udce9.wav", "[b].wav", "-c.wav"] + ["d\ne.wav"] * null
+    data = os.fsencode(format_list(names, null=null))
+    assert [str(path) for path in read_list(write_list(data), null=null)] == names
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\r\n", b"\n"])
+def test_empty_lists_are_refused(data, write_list, run_compact, tmp_path):
+    code, out, err = run_compact("classify", "--files-from", write_list(data), "--output", tmp_path / "out.json")
+    assert (code, out) == (2, "")
+    assert "names no recordings, expected at least one path" in err
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_lists_that_cannot_be_read(tmp_path, write_list):
+    with pytest.raises(ConfigError, match=r"none cannot be read \(No such file or directory\), expected a list"):
+        read_list(tmp_path / "none", null=False)
+    with pytest.raises(ConfigError, match="holds NUL, expected one path a line") as caught:
+        read_list(write_list(b"a.wav\0b.wav\0"), null=False)
+    assert "add -0" in caught.value.hint
+
+
+def test_a_list_on_standard_input(run_compact, write_tone, give_stdin, tmp_path):
+    names = ["b.wav", "clip[take].wav", "new\nline.wav", "[/b].wav"]
+    recordings = [write_tone(name) for name in names]
+    give_stdin(b"".join(os.fsencode(path) + b"\0" for path in [*recordings, tmp_path / "gone.wav"]))
+    code, out, err = run_compact("classify", write_tone("a.wav"), "--files-from", "-", "-0")
+    assert code == 1
+    assert [path.rpartition("tone")[2] for path in paths(out)] == [
+        str(tmp_path / name) for name in ["a.wav", *names, "gone.wav"]
+    ]
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "missing"
+    assert "6 files: 5 ok, 0 partial, 1 failed" in err
+
+
+def test_names_that_are_too_long_are_missing_recordings(run_compact, write_list, write_tone):
+    listed = write_list(b"x" * 5000 + b"\n" + os.fsencode(write_tone()))
+    code, out, _ = run_compact("classify", "--files-from", listed)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [record["status"] for record in records] == ["error", "ok"]
+
+
+def test_ill_encoded_names_stay_valid_json(run_compact, write_tone, write_list, tmp_path):
+    name = os.fsdecode(b"caf\xe9.wav")
+    try:
+        write_tone().rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    output = tmp_path / "out.jsonl"
+    assert run_compact("classify", "--files-from", write_list(os.fsencode(tmp_path / name)), "-o", output)[0] == 0
+    text = output.read_bytes().decode("utf-8")  # valid, as JSON has to be
+    assert "caf\\udce9.wav" in text
+    assert os.fsencode(json.loads(text)["path"]) == os.fsencode(tmp_path) + b"/caf\xe9.wav"
+
+
+def test_failures_can_be_read_again(run_compact, write_tone, tmp_path):
+    (tmp_path / "bad[1].wav").write_text("no audio")
+    (tmp_path / "new\nline.wav").touch()
+    words = ["classify", write_tone(), tmp_path / "bad[1].wav", tmp_path / "new\nline.wav"]
+    failed = tmp_path / "failed"
+    code, _, err = run_compact(*words, "--failures", failed)
+    assert code == 1
+    assert failed.read_text() == f"{tmp_path}/bad[1].wav\n"
+    assert "new\\nline.wav is not in " in err
+    code, _, err = run_compact(*words, "--failures", failed)
+    assert code == 2
+    assert f"--failures {failed} is there already" in err
+    assert run_compact(*words, "--failures", failed, "-0", "--overwrite")[0] == 1
+    code, out, _ = run_compact("classify", "--files-from", failed, "-0")
+    assert code == 1
+    assert paths(out) == [f"{tmp_path}/bad[1].wav", f"{tmp_path}/new\nline.wav"]
+    assert run_compact("classify", write_tone(), "--failures", failed, "--overwrite")[0] == 0
+    assert failed.read_text() == ""
+
+
+def test_a_recording_on_standard_input(run_compact, write_tone, give_stdin, tmp_path):
+    give_stdin(write_tone("x.ogg").read_bytes())
+    code, out, err = run_compact("classify", "-")
+    record = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (record["path"], record["status"], record["duration"]) == ("-", "ok", 1.0)
+    give_stdin(write_tone("x.ogg").read_bytes())
+    assert run_compact("detect", "-", "--output-dir", tmp_path / "out")[0] == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["stdin.jsonl"]
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"", "empty-file"), (b"no audio at all", "not-audio")])
+def test_what_is_no_recording_on_standard_input(data, code, run_compact, give_stdin):
+    give_stdin(data)
+    exit_code, out, err = run_compact("classify", "-")
+    assert exit_code == 1
+    assert (json.loads(out)["path"], json.loads(out)["error"]["code"]) == ("-", code)
+    assert err.startswith(("error: standard input is empty", "error: - is not audio"))
+
+
+def test_standard_input_that_is_a_terminal(run_compact, give_stdin, monkeypatch):
+    give_stdin(b"")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    code, _, err = run_compact("classify", "-")
+    assert code == 2
+    assert "which is a terminal" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-", "--files-from", "-"], "- and --files-from - both read standard input"),
+        (["a.wav", "--output", "x", "--output-dir", "y"], "--output and --output-dir were both given"),
+        (["a.wav", "--output-dir", "y", "--skip-existing", "--overwrite"], "contradict each other"),
+        (["a.wav", "-0"], "--null was given without --files-from or --failures, expected both"),
+        (["a.wav", "--skip-existing"], "--skip-existing was given without --output-dir"),
+        (["a.wav", "--resume"], "--resume was given without --output or --output-dir"),
+        (["a.wav", "--timeout", "0"], "--timeout is 0, expected seconds above 0"),
+        (["a.wav", "--max-duration", "nan"], "--max-duration is nan, expected seconds above 0"),
+        (["a.wav", "--max-duration", "inf"], "--max-duration is inf, expected seconds above 0"),
+        (["a.wav", "--format", "csv", "--format", "json"], "--format was given 2 times, expected once without"),
+        (["a.wav", "--format", "table", "--output-dir", "y"], "--format table was asked for with --output-dir"),
+        (["a.wav", "--jobs", "0"], "--jobs"),
+        ([], "name at least one recording or folder, or give --files-from"),
+    ],
+)
+def test_options_that_do_not_fit_together(words, message, run_compact, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run_compact("classify", *words)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.replace("│", "").split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_long_recordings_are_refused(run_compact, write_tone):
+    code, out, _ = run_compact("classify", "--max-duration", 2, write_tone("a.wav", 2.0), write_tone("b.wav", 2.1))
+    assert code == 1
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["ok", "error"]
+    assert json.loads(out.splitlines()[1])["error"]["code"] == "too-long"
+
+
+def test_paths_keep_the_names_that_were_given(run_compact, write_tone, tmp_path, monkeypatch):
+    write_tone("-dash.wav")
+    monkeypatch.chdir(tmp_path)
+    assert paths(run_compact("classify", "--", "-dash.wav")[1]) == ["-dash.wav"]
+    assert paths(run_compact("classify", Path("..") / tmp_path.name)[1]) == [f"../{tmp_path.name}/-dash.wav"]

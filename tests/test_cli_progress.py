@@ -1,0 +1,40 @@
+import re
+from pathlib import Path
+
+from compactcli.cli.inputs import Input
+from compactcli.cli.progress import REFRESH_S, RunProgress, Silence, watch
+
+INPUTS = [Input(path=Path(name), n_bytes=1000) for name in "abcd"]
+
+
+def shown(text):
+    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\r", "", text)
+
+
+def test_only_a_terminal_shows_progress(on_terminal, capsys):
+    assert isinstance(watch(INPUTS, active=True), Silence)
+    on_terminal()
+    assert isinstance(watch(INPUTS, active=False), Silence)
+    assert isinstance(watch(INPUTS, active=True), RunProgress)
+    with Silence() as progress:
+        progress.inside(INPUTS[0], 1.0, None)
+        progress.done(INPUTS[0], 1.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_several_recordings_at_once(on_terminal, capsys, monkeypatch):
+    on_terminal()
+    now = 100.0
+    monkeypatch.setattr("compactcli.cli.progress.time.monotonic", lambda: now)
+    with RunProgress(INPUTS) as progress:
+        now += 10.0
+        progress.inside(INPUTS[0], 1800.0, 3600.0)
+        capsys.readouterr()
+        progress.inside(INPUTS[1], 1800.0, 3600.0)  # too soon to be drawn
+        assert capsys.readouterr().err == ""
+        now += REFRESH_S
+        progress.done(INPUTS[2], 3600.0)
+        text = shown(capsys.readouterr().err)
+    # half of two recordings and one whole: half of the four
+    assert "1 of 4 files 2.00 h of audio 706 x real time" in text
+    assert text.count("━") >= 15

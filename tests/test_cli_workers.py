@@ -1,0 +1,176 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from compactcli.cli import workers
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start ``compact`` with the fake engine in a process of its own, with its results in pipes."""
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        environment.pop(name, None)
+    started = []
+
+    def run(*words):
+        command = [sys.executable, "-W", "error", TESTS / "fake_compact.py", *map(str, words)]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(start):
+    def finish(*words):
+        process = start(*words)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    return finish
+
+
+def codes(out):
+    records = [json.loads(line) for line in out.splitlines()]
+    return [(record["path"].rpartition("/")[2], record["error"] and record["error"]["code"]) for record in records]
+
+
+def test_two_workers_write_the_same_bytes_as_none(run, run_compact, write_tone, tmp_path, monkeypatch):
+    for number in range(9):
+        write_tone(f"in/{number}.wav", 0.1 + 0.3 * (number % 3), level=(0.0, 0.1, 0.5)[number % 3])
+    (tmp_path / "in/5-notes.txt").write_text("notes\n" * 99)
+    monkeypatch.chdir(tmp_path)
+    expected = run_compact("detect", "in", "--quiet")
+    for _ in range(2):
+        assert run("detect", "in", "--quiet", "--jobs", 2) == expected
+
+
+def test_a_recording_that_kills_or_holds_up_its_process_stops_no_other(run, write_tone):
+    for name in ("a", "exit", "hang", "kill", "z"):
+        write_tone(f"in/{name}.wav")
+    code, out, err = run("classify", "in", "--jobs", 2, "--timeout", 5, "--failures", "failed.txt")
+    assert code == 1
+    assert codes(out) == [
+        ("a.wav", None),
+        ("exit.wav", "crashed"),
+        ("hang.wav", "timeout"),
+        ("kill.wav", "crashed"),
+        ("z.wav", None),
+    ]
+    assert "in/kill.wav ended the process that analysed it (signal SIGKILL), expected a result" in err
+    assert "in/exit.wav ended the process that analysed it (exit code 3), expected a result" in err
+    assert "in/hang.wav took longer than 5 s, expected at most that" in err
+    assert "5 files: 2 ok, 0 partial, 3 failed, 0 skipped" in err
+
+
+def test_the_last_recording_may_kill_the_only_worker(run, write_tone):
+    code, out, err = run("classify", write_tone("kill.wav"), "--timeout", 60)
+    assert (code, codes(out)) == (1, [("kill.wav", "crashed")])
+    assert "hint: convert it to FLAC or WAV; if memory ran out, use fewer --jobs" in err
+
+
+def test_a_bug_in_a_worker_is_a_bug(run, write_tone):
+    code, out, err = run("classify", "--jobs", 2, write_tone("bug.wav"), write_tone("b.wav"))
+    assert (code, out) == (70, "")
+    assert err.startswith("error: this is a bug in compact: WorkerBugError: TypeError: no such thing (in a worker")
+    code, _, err = run("classify", "--jobs", 2, "--verbose", write_tone("bug.wav"), write_tone("b.wav"))
+    assert code == 70
+    assert 'raise TypeError("no such thing")' in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "expected"),
+    [
+        (["--model", "missing"], "error: model 'missing' was not found\nhint: look for it\n", 2),
+        (["--classes", "hiss"], "error: 'hiss' is not an event class of the model fake", 2),
+        (["--model", "deadly"], "error: a worker process ended while it loaded the model (signal SIGKILL)", 1),
+    ],
+)
+def test_what_is_wrong_before_the_work_ends_the_run(words, message, expected, run, write_tone):
+    code, out, err = run("detect", "--jobs", 2, write_tone("a.wav"), write_tone("b.wav"), *words)
+    assert (code, out) == (expected, "")
+    assert err.startswith(message)
+
+
+def test_ctrl_c_ends_all_processes_quietly(start, write_tone, tmp_path):
+    for name in ("a", "hang1", "hang2"):
+        write_tone(f"in/{name}.wav")
+    process = start("classify", "in", "--jobs", 2, "--output", "out.jsonl")
+    journal = tmp_path / ".out.jsonl.compact-journal"
+    # two lines: the first recording is done, the workers are at the others
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == "interrupted after 1 of 3 recordings; --resume goes on with them\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [journal.name, "in"]
+    wait_until(lambda: not living(process.pid))
+
+
+def living(group):
+    """Processes of a group, without those that have ended and wait for somebody to ask."""
+    listed = subprocess.run(["ps", "-e", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if line.split()[0] == str(group) and line.split()[1][0] != "Z"]
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def test_workers_share_the_processors(run, write_tone):
+    n_cores = len(os.sched_getaffinity(0))
+    code, _, err = run("classify", "--jobs", 2, "-v", "--device", "threads", write_tone("a.wav"), write_tone("b.wav"))
+    assert code == 0
+    # one thread for numpy, whose products otherwise differ in the last digit between machines and numbers of jobs
+    assert err.startswith(f"model fake, version 1, on cpu ['{max(1, n_cores // 2)}', '1'] with fake\n")
+    code, _, err = run("classify", "-v", "--device", "threads", write_tone("a.wav"))
+    assert err.startswith("model fake, version 1, on cpu ['', '1'] with fake\n")
+
+
+def test_only_so_many_results_wait_for_a_slow_recording(run_compact, write_tone, monkeypatch):
+    """With one worker, which is handed one recording at a time, the window shows in what is handed out."""
+    from fake_engine import FakeTask
+
+    from compactcli.cli.inputs import Input
+
+    monkeypatch.setattr(workers, "LOOK_AHEAD", 2)
+    path = write_tone()
+    inputs = [Input(path=path, n_bytes=number) for number in range(5)]
+    done = []
+    with workers.WorkerPool(FakeTask(), n_workers=2, timeout_s=None, n_threads=1) as pool:
+        for n_out, _ in enumerate(
+            pool.outcomes(inputs, on_done=lambda item, _: done.append(item.n_bytes), on_progress=lambda *_: None)
+        ):
+            assert len(done) <= n_out + 2
+    assert sorted(done) == list(range(5))
+
+
+def test_asking_too_early():
+    pool = workers.WorkerPool(None, n_workers=1, timeout_s=None, n_threads=1)
+    with pytest.raises(workers.WorkerBugError, match="no worker process has been started"):
+        pool.facts.name  # noqa: B018 - the property is what is tested
