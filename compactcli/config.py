@@ -59,6 +59,7 @@ class FeatureConfig:
             0 <= self.f_min < self.f_max <= self.sample_rate / 2,
             f"mel bands from {self.f_min} to {self.f_max} Hz do not fit a sample rate of {self.sample_rate} Hz",
         )
+        require(self.n_fft <= 2**16, f"n_fft is {self.n_fft}, expected at most 65536")
         require(self.floor_db < 0, f"floor_db is {self.floor_db}, expected a level below 0 dB")
 
     @property

@@ -10,7 +10,7 @@ from damaged import cut, wav_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compactcli.audio import convert_waveform, open_audio, read_audio
+from compactcli.audio import convert_waveform, decode_only, open_audio, read_audio, resample_blocks
 from compactcli.errors import AudioError
 
 RATE = 16000
@@ -57,6 +57,34 @@ def test_blocks_equal_resampling_in_one_piece(write_recording, noise):
 
     whole = soxr.resample(source, 44100, RATE, quality="HQ")
     assert np.abs(waveform - whole[: len(waveform)]).max() < 1e-5
+
+
+@pytest.mark.parametrize("lengths", [[0], [1], [44100, 0, 7], [13] * 99])
+def test_resampled_pieces_are_as_long_as_they_say(noise, lengths):
+    source = noise(2.0, sample_rate=44100)[: sum(lengths)]
+    blocks = np.split(source, np.cumsum(lengths)[:-1])
+    pieces = list(resample_blocks(blocks, from_rate=44100, sample_rate=RATE))
+    assert len(pieces) == len(lengths) + 1
+    assert sum(map(len, pieces)) == sum(lengths) * RATE // 44100
+
+
+@pytest.mark.parametrize("name", [*LOSSLESS, *LOSSY])
+def test_decoding_alone_reads_every_frame(write_recording, noise, name):
+    path = write_recording(name, noise(2.3))
+    with open_audio(path, sample_rate=RATE) as reader:
+        n_samples = sum(map(len, reader))
+    assert decode_only(path) == n_samples >= len(noise(2.3))
+
+
+def test_decoding_alone_ends_where_the_audio_does(write_recording, noise):
+    path = write_recording("a.flac", noise(5.0))
+    cut(path, 0.5)
+    assert decode_only(path) == 2 * RATE
+
+
+def test_decoding_alone_refuses_what_is_no_recording(tmp_path):
+    with pytest.raises(AudioError, match=r"a.wav does not exist, expected a recording"):
+        decode_only(tmp_path / "a.wav")
 
 
 def test_channels_are_averaged(write_recording, tone):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from compactcli.audio.encoding import decode_mp3, encode_mp3
+from compactcli.audio.encoding import decode_mp3, encode_mp3, write_audio
 from compactcli.errors import AudioError
 
 # kbit/s by the four bits of an MP3 frame's header: MPEG-1 Layer III, then MPEG-2 and 2.5 (ISO 11172-3, 13818-3)
@@ -58,3 +58,18 @@ def test_a_libsndfile_without_mp3_is_told_apart(noise, monkeypatch):
     monkeypatch.setattr("soundfile.write", refuse)
     with pytest.raises(AudioError, match=r"libsndfile .* cannot write MP3 \(.*\), expected one built with LAME"):
         encode_mp3(noise(0.1), sample_rate=16000, kbit_s=64)
+
+
+@pytest.mark.parametrize(("name", "container"), [("a.wav", "WAV"), ("a.flac", "FLAC")])
+def test_blocks_become_a_file_of_16_bits(tmp_path, noise, name, container):
+    blocks = np.split(noise(1.0), [1000, 1000, 9000])
+    write_audio(tmp_path / name, blocks, sample_rate=8000)
+    info = soundfile.info(tmp_path / name)
+    assert (info.format, info.subtype, info.samplerate, info.channels) == (container, "PCM_16", 8000, 1)
+    written, _ = soundfile.read(tmp_path / name, dtype="float32")
+    np.testing.assert_allclose(written, noise(1.0), atol=2**-15)
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path, noise):
+    with pytest.raises(AudioError, match=r"missing/a.wav cannot be written \(.*\), expected a folder with room for it"):
+        write_audio(tmp_path / "missing" / "a.wav", [noise(1.0)], sample_rate=16000)

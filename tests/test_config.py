@@ -112,6 +112,7 @@ def test_missing_settings_are_named_unless_a_part_is_enough():
         ({"f_max": 9000.0}, "mel bands from 40.0 to 9000.0 Hz do not fit a sample rate of 16000 Hz"),
         ({"f_max": math.nan}, "mel bands from 40.0 to nan Hz"),
         ({"floor_db": 0.0}, "floor_db is 0.0"),
+        ({"n_fft": 2**17}, "n_fft is 131072, expected at most 65536"),
     ],
 )
 def test_features_are_checked(changes, message):

@@ -21,7 +21,15 @@ more seconds than asked for. Standard input is spooled into a temporary file, up
 
 from compactcli.audio.header import AudioInfo
 from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits
-from compactcli.audio.reading import AudioReader, Waveform, convert_waveform, open_audio, read_audio
+from compactcli.audio.reading import (
+    AudioReader,
+    Waveform,
+    convert_waveform,
+    decode_only,
+    open_audio,
+    read_audio,
+    resample_blocks,
+)
 from compactcli.audio.spooling import spool_audio
 
 __all__ = [
@@ -31,7 +39,9 @@ __all__ = [
     "AudioReader",
     "Waveform",
     "convert_waveform",
+    "decode_only",
     "open_audio",
     "read_audio",
+    "resample_blocks",
     "spool_audio",
 ]

@@ -1,6 +1,8 @@
-"""Waveforms through a lossy codec and back: what a recording sounds like after it was stored as MP3."""
+"""Waveforms become files: MP3 and back, as recordings sound after it, and recordings made in code."""
 
 import io
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -57,3 +59,26 @@ def decode_mp3(data: bytes) -> Waveform:
     """Decode what ``encode_mp3`` gave; the encoder's delay is taken out again, so that times stay."""
     waveform, _ = soundfile.read(io.BytesIO(data), dtype="float32")
     return np.ascontiguousarray(waveform, np.float32)
+
+
+def write_audio(path: Path, blocks: Iterable[Waveform], *, sample_rate: int) -> None:
+    """Write a mono recording of 16 bits, block by block.
+
+    Args:
+        path: Its suffix says the format: ``.wav`` or ``.flac``.
+        blocks: Consecutive pieces in [-1, 1].
+        sample_rate: Hz.
+
+    Raises:
+        AudioError: The file cannot be written.
+    """
+    try:
+        with soundfile.SoundFile(path, "w", samplerate=sample_rate, channels=1, subtype="PCM_16") as file:
+            for block in blocks:
+                file.write(block)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{path} cannot be written ({failure_text(error)}), expected a folder with room for it",
+            hint="free some disk, or set TMPDIR to another folder",
+            code="unwritable",
+        ) from error

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,10 @@ class AudioReader:
         Raises:
             AudioError: A sample is not a finite number, nothing could be decoded, or the recording is too long.
         """
-        same_rate = self.info.sample_rate == self.sample_rate
-        for block in self._mono_blocks() if same_rate else self._resampled_blocks():
+        own_rate, blocks = self.info.sample_rate, self._mono_blocks()
+        if own_rate != self.sample_rate:
+            blocks = resample_blocks(blocks, from_rate=own_rate, sample_rate=self.sample_rate)
+        for block in blocks:
             if len(block):
                 self.n_samples += len(block)
                 yield block
@@ -71,14 +73,6 @@ class AudioReader:
                 hint="the recording was probably stopped before it began; record or export it again",
                 code="no-samples",
             )
-
-    def _resampled_blocks(self) -> Iterator[Waveform]:
-        resampler = soxr.ResampleStream(self.info.sample_rate, self.sample_rate, 1, dtype="float32", quality="HQ")
-        for block in self._mono_blocks():
-            yield resampler.resample_chunk(block)
-        n_expected = self.n_decoded * self.sample_rate // self.info.sample_rate
-        # soxr rounds the length to the nearest sample; what it has given out so far always lags behind its input
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)[: max(0, n_expected - self.n_samples)]
 
     def _mono_blocks(self) -> Iterator[Waveform]:
         n_channels = self.info.n_channels
@@ -188,6 +182,52 @@ def read_audio(
             code="damaged",
         )
     return waveform
+
+
+def resample_blocks(blocks: Iterable[Waveform], *, from_rate: int, sample_rate: int) -> Iterator[Waveform]:
+    """Resample one recording with soxr's HQ filter while it arrives.
+
+    Args:
+        blocks: The recording in consecutive mono pieces.
+        from_rate: Hz of ``blocks``.
+        sample_rate: Hz of the result.
+
+    Yields:
+        As many pieces and one more, some of them empty, together ``n_samples * sample_rate // from_rate`` samples.
+    """
+    resampler = soxr.ResampleStream(from_rate, sample_rate, 1, dtype="float32", quality="HQ")
+    n_samples = n_given = 0
+    for block in blocks:
+        piece = resampler.resample_chunk(block)
+        n_samples += len(block)
+        n_given += len(piece)
+        yield piece
+    n_expected = n_samples * sample_rate // from_rate
+    # soxr rounds the length to the nearest sample; what it has given out so far always lags behind its input
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)[: max(0, n_expected - n_given)]
+
+
+def decode_only(path: str | Path) -> int:
+    """Decode a recording and keep nothing of it: the least time that reading it can take.
+
+    Args:
+        path: See ``open_audio``.
+
+    Returns:
+        Frames that decoded, at the recording's own rate; of a damaged recording, those of whole blocks alone.
+
+    Raises:
+        AudioError: The file is missing, empty or not audio.
+    """
+    n_frames = 0
+    with open_decoder(Path(path), os.fspath(path)) as decoder:
+        frames = np.empty(
+            (max(1, min(decoder.samplerate, _MAX_BLOCK_VALUES // decoder.channels)), decoder.channels), "f4"
+        )
+        with contextlib.suppress(soundfile.LibsndfileError):  # damage ends it, as it ends ``AudioReader``
+            while n_read := len(decoder.read(out=frames)):
+                n_frames += n_read
+    return n_frames
 
 
 def convert_waveform(samples: npt.NDArray[Any], *, from_rate: int, sample_rate: int) -> Waveform:

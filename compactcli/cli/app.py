@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from compactcli.cli.bench import bench
 from compactcli.cli.classify import classify
 from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
@@ -31,6 +32,7 @@ app.command()(detect)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)
+app.command()(bench)
 app.add_typer(models, name="models")
 
 

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from compactcli.checkpoint import GRAPH
-from compactcli.engine.base import Engine, LogitChunk
+from compactcli.engine.base import Engine, LogitChunk, StagedEngine
 from compactcli.engine.devices import check_device, may_have_cuda
 from compactcli.errors import ConfigError
 from compactcli.packages import require_package
 
-__all__ = ["ENGINES", "Engine", "LogitChunk", "load_engine"]
+__all__ = ["ENGINES", "Engine", "LogitChunk", "StagedEngine", "load_engine"]
 
 ENGINES = ("auto", "onnx", "torch")
 
 
-def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto") -> Engine:
+def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto") -> StagedEngine:
     """Load a model folder onto a device.
 
     Args:

@@ -7,7 +7,7 @@ the recording are padded, with zeros.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,27 @@ class Engine(Protocol):
         Yields:
             Chunks in order, together ``config.clock.n_frames(n_samples)`` output frames.
         """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStages:
+    """What an engine does with one chunk, step by step; each step has ended when its function returns.
+
+    Args:
+        log_mel: Samples that carry their context to whatever ``network`` takes.
+        network: That to logits.
+    """
+
+    log_mel: Callable[[Waveform], Any]
+    network: Callable[[Any], LogitChunk]
+
+
+class StagedEngine(Engine, Protocol):
+    """An engine whose steps can be timed one by one."""
+
+    def stages(self) -> EngineStages:
+        """The steps of which ``stream`` is made."""
         ...
 
 

@@ -9,9 +9,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from compactcli.checkpoint import GRAPH, read_config, verify
 from compactcli.config import ModelConfig
-from compactcli.engine.base import LogitChunk, Waveform, stream_logits
+from compactcli.engine.base import EngineStages, LogitChunk, Waveform, stream_logits
 from compactcli.errors import ModelError
-from compactcli.logmel import NumpyLogMel
+from compactcli.logmel import LogMels, NumpyLogMel
 
 INPUT, OUTPUTS = "log_mel", ["scene_logits", "event_logits"]
 # what onnxruntime raises about a graph or its weights; they have no base of their own
@@ -50,8 +50,15 @@ class OnnxEngine:
         """See `compactcli.engine.base.Engine.stream`."""
         return stream_logits(blocks, self._run, config=self.config, context_frames=self.config.network.context_frames)
 
+    def stages(self) -> EngineStages:
+        """See `compactcli.engine.base.StagedEngine.stages`."""
+        return EngineStages(log_mel=self._log_mel.of_padded, network=self._logits)
+
     def _run(self, waveform: Waveform) -> LogitChunk:
-        scenes, events = self._session.run(OUTPUTS, {INPUT: self._log_mel.of_padded(waveform)[None]})
+        return self._logits(self._log_mel.of_padded(waveform))
+
+    def _logits(self, log_mel: LogMels) -> LogitChunk:
+        scenes, events = self._session.run(OUTPUTS, {INPUT: log_mel[None]})
         return LogitChunk(scenes=scenes[0], events=events[0])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from compactcli.checkpoint import load_network
-from compactcli.engine.base import LogitChunk, Waveform, stream_logits
+from compactcli.engine.base import EngineStages, LogitChunk, Waveform, stream_logits
 from compactcli.engine.devices import check_device
 from compactcli.errors import DeviceError
 from compactcli.features import LogMel
@@ -54,8 +54,26 @@ class TorchEngine:
         """See `compactcli.engine.base.Engine.stream`."""
         return stream_logits(blocks, self._run, config=self.config, context_frames=self._network.context_frames)
 
+    def stages(self) -> EngineStages:
+        """See `compactcli.engine.base.StagedEngine.stages`."""
+
+        def log_mel(waveform: Waveform) -> torch.Tensor:
+            features = self._features(waveform)
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            return features
+
+        return EngineStages(log_mel=log_mel, network=self._logits)
+
     def _run(self, waveform: Waveform) -> LogitChunk:
-        with torch.inference_mode():
-            samples = torch.from_numpy(waveform).to(self._device)[None]
-            scenes, events = self._network(self._log_mel.of_padded(samples))
+        return self._logits(self._features(waveform))
+
+    @torch.inference_mode()
+    def _features(self, waveform: Waveform) -> torch.Tensor:
+        features: torch.Tensor = self._log_mel.of_padded(torch.from_numpy(waveform).to(self._device)[None])
+        return features
+
+    @torch.inference_mode()
+    def _logits(self, log_mel: torch.Tensor) -> LogitChunk:
+        scenes, events = self._network(log_mel)
         return LogitChunk(scenes=scenes[0].cpu().numpy(), events=events[0].cpu().numpy())
