@@ -11,6 +11,7 @@ import numpy.typing as npt
 from compactcli.calibration import fit_event_biases, fit_event_scale, fit_scene_scale
 from compactcli.checkpoint import save_model
 from compactcli.config import CalibrationConfig, ModelConfig
+from compactcli.detection import median_filter
 from compactcli.engine import Engine, load_engine
 from compactcli.evaluation import hear
 from compactcli.events import events_to_roll
@@ -22,6 +23,10 @@ N_SOUNDSCAPES = 400
 # the resolution of the segment-based metric that the operating point is chosen for
 SEGMENT_S = 1.0
 PRIOR_WEIGHT = 0.02
+# noise at -80 dBFS, the last bits of a 16-bit recording: nothing that can be called an event
+NOISE_LEVEL, NOISE_S = 1e-4, 60.0
+# how far below the operating point its best smoothed logit has to stay
+NOISE_MARGIN = 0.1
 # of a network that has learned next to nothing the best scale may be 0 or less, which no calibration can be
 SMALLEST_SCALE = 0.01
 
@@ -32,7 +37,8 @@ def fit_calibration(
     """Fit scales and biases on validation soundscapes and scenes.
 
     One scale and one shift for all events by log-loss on frames, then one bias a class by segment F1,
-    held near 0 because few validation recordings stand behind a class; a temperature for the scenes.
+    held near 0 because few validation recordings stand behind a class, and low enough that noise at
+    -80 dBFS holds no event; a temperature for the scenes.
 
     Args:
         engine: The model without a calibration.
@@ -55,6 +61,7 @@ def fit_calibration(
     shifted = (scale * all_logits + shift).astype(np.float32)
     pooled = [_highest_of(frames, config.clock.s_to_frames(SEGMENT_S)) for frames in (shifted, all_truth, all_known)]
     biases = fit_event_biases(*pooled, prior_weight=PRIOR_WEIGHT)
+    biases = np.minimum(biases, -NOISE_MARGIN - (scale * _noise_logits(engine) + shift))
     scene_logits, scene_truth = [], []
     for scene, waveform in held_out.scene_clips():
         scene_logits.append(hear(engine, waveform).scenes)
@@ -97,6 +104,17 @@ def release(
     # calibrated on the CPU, where most people will run it
     calibration = fit_calibration(load_engine(output, device="cpu"), held_out, report=report)
     return save_model(output, dataclasses.replace(config, calibration=calibration), network)
+
+
+def _noise_logits(engine: Engine) -> npt.NDArray[np.float32]:
+    """Highest smoothed logit of each event in the noise that has none, shape ``(n_events,)``."""
+    config = engine.config
+    n_samples = round(NOISE_S * config.features.sample_rate)
+    noise = NOISE_LEVEL * np.random.default_rng(0).standard_normal(n_samples)
+    frames = hear(engine, noise.astype(np.float32)).events
+    smoothed = median_filter(frames, config.clock.s_to_odd_frames(config.detection.median_s))
+    highest: npt.NDArray[np.float32] = smoothed.max(axis=0)
+    return highest
 
 
 def _highest_of(frames: npt.NDArray[Any], segment_length: int) -> npt.NDArray[Any]:

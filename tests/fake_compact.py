@@ -53,9 +53,11 @@ def patched(command):
     return analyse
 
 
-compactcli.inference.load_model = load_model
-for command in REAL:
-    setattr(compactcli.inference, command, patched(command))
+# as a command or in a worker process, not where a test collector imports every file
+if __name__ in ("__main__", "__mp_main__"):
+    compactcli.inference.load_model = load_model
+    for command in REAL:
+        setattr(compactcli.inference, command, patched(command))
 
 
 def die_at(number):

@@ -48,6 +48,7 @@ class Biased:
             features=recipe.features,
         )
         shift = np.array([SHIFT.get(name, 0.0) for name in self.config.events])
+        self.unheard = np.full(len(self.config.events), -9.0, np.float32)
         self.events, self.scenes = {}, {}
         for soundscape in held_out.soundscapes(12):
             edges = self.config.clock.edges_s(len(soundscape.waveform))
@@ -62,7 +63,7 @@ class Biased:
         n_frames = self.config.clock.n_frames(len(waveform))
         scenes = np.zeros((n_frames, 3), np.float32)
         scenes[:, self.scenes.get(waveform.tobytes(), 0)] = 1.0
-        events = self.events.get(waveform.tobytes(), np.zeros((n_frames, 5), np.float32))
+        events = self.events.get(waveform.tobytes(), np.tile(self.unheard, (n_frames, 1)))
         yield LogitChunk(scenes=scenes, events=events)
 
 
@@ -80,6 +81,19 @@ def test_every_class_gets_one_half_as_its_operating_point(held_out):
         np.testing.assert_array_equal(probabilities >= 0.5, roll)
         heard |= bool(roll[:, 0].any() and roll[:, 3].any())
     assert heard
+
+
+def test_a_class_that_hears_itself_in_faint_noise_is_held_down(held_out):
+    engine = Biased(held_out, right_scenes=())
+    free = fit_calibration(engine, held_out)
+    engine.unheard[1] = 1.0
+    held = fit_calibration(engine, held_out)
+    logits = held.event_scale * engine.unheard + np.array(held.event_bias)
+    assert logits[1] == pytest.approx(-0.1, abs=1e-3)
+    assert held.event_bias[1] < free.event_bias[1]
+    assert [bias for index, bias in enumerate(held.event_bias) if index != 1] == [
+        bias for index, bias in enumerate(free.event_bias) if index != 1
+    ]
 
 
 def test_the_scene_scale_is_the_best_temperature(held_out):
