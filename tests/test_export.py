@@ -190,3 +190,7 @@ def test_the_example_refuses_other_recordings(tmp_path, folder, recordings):
     )
     assert result.returncode == 1
     assert "is not 16-bit, mono and 16000 Hz" in result.stderr
+
+
+def test_the_readme_shows_the_example():
+    assert EXAMPLE in (ROOT / "README.md").read_text(encoding="utf-8")
