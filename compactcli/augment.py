@@ -76,6 +76,35 @@ def band_gains_db(
     return gains.astype(np.float32)
 
 
+def borrowed_gains_db(rng: np.random.Generator, power: torch.Tensor, mix: MixConfig) -> torch.Tensor:
+    """Filters that draw the mean spectrum of a clip towards that of another clip of the batch.
+
+    A steady sound of few recordings is soon known by their microphones and rooms; with a borrowed spectrum it has
+    to be known by how it moves. Loudness stays: the gains of a clip have mean 0.
+
+    Args:
+        rng: Source of randomness.
+        power: Mel powers, shape ``(n_clips, n_frames, n_mels)``.
+        mix: Probability and largest share.
+
+    Returns:
+        dB, shape ``(n_clips, n_mels)``, in [-30, 30]; 0 for clips that borrow nothing.
+
+    Source:
+        After Freq-MixStyle, Schmid et al., DCASE 2022 technical report; we mix the means alone, over the
+        frames within 30 dB of the loudest, so that silence stays silence and the change is a linear filter.
+    """
+    n_clips = len(power)
+    share = np.where(rng.random(n_clips) < mix.spectrum_probability, rng.uniform(0, mix.spectrum_share, n_clips), 0.0)
+    partner = torch.from_numpy(rng.permutation(n_clips)).to(power.device)
+    loudness = power.sum(dim=2, keepdim=True)  # (n_clips, n_frames, 1)
+    sounding = (loudness >= loudness.amax(dim=1, keepdim=True) * 1e-3).float()
+    spectrum = (10 * torch.log10(power + 1e-12) * sounding).sum(dim=1) / sounding.sum(dim=1)
+    shares = torch.from_numpy(share.astype(np.float32)).to(power.device)[:, None]
+    gains = shares * (spectrum[partner] - spectrum)
+    return (gains - gains.mean(dim=1, keepdim=True)).clamp(-30, 30)
+
+
 def noise_power_db(
     rng: np.random.Generator, n_clips: int, mix: MixConfig, centres_hz: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:

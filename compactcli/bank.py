@@ -7,7 +7,6 @@ array is cached on disk under a name made of the feature settings and the list o
 import hashlib
 import json
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,32 +17,14 @@ import torch
 
 from compactcli.audio import read_audio
 from compactcli.config import FeatureConfig, to_json
-from compactcli.datasets import Recording, read_table
+from compactcli.datasets import Recording
 from compactcli.errors import ManifestError
 from compactcli.features import LogMel
 from compactcli.recipe import Recipe
+from compactcli.teacher import TeacherOutputs, load_teacher, unsure_events
 
 # frame states, ordered so that the maximum over mixed recordings is the right combination
 INACTIVE, UNKNOWN, ACTIVE = 0, 1, 2
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TeacherOutputs:
-    """Stored outputs of a tagger on 5 s windows.
-
-    Args:
-        probabilities: Shape ``(n_windows, n_teacher_classes)``.
-        embeddings: Shape ``(n_windows, embedding_size)``, standardised per dimension.
-        first: First window of each recording, shape ``(n_recordings,)``; -1 where it has none.
-        count: Windows of each recording.
-        window_s: Distance of the windows in seconds.
-    """
-
-    probabilities: npt.NDArray[np.float32]
-    embeddings: npt.NDArray[np.float32]
-    first: npt.NDArray[np.int64]
-    count: npt.NDArray[np.int64]
-    window_s: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,7 +86,7 @@ def load_bank(
         state[rows] = found_state
         cuts.append(found_cuts)
         levels[index] = sounding_level_db(power_db)
-    teacher, names = _load_teacher(corpus, recordings)
+    teacher = load_teacher(corpus, recordings, recipe)
     return LogMelBank(
         recordings=tuple(recordings),
         frames=frames,
@@ -114,7 +95,7 @@ def load_bank(
         level_db=levels,
         state=state,
         cuts=tuple(cuts),
-        unsure=_unsure(recordings, recipe, teacher, names),
+        unsure=unsure_events(recordings, recipe, teacher),
         teacher=teacher,
     )
 
@@ -211,50 +192,3 @@ def _cached_log_mels(
         np.savez(stream, frames=frames, length=length)
     Path(stream.name).replace(stored)
     return frames, length
-
-
-def _load_teacher(corpus: Path, recordings: Sequence[Recording]) -> tuple[TeacherOutputs, list[str]]:
-    folders = sorted({item.folder for item in recordings})
-    first_of: dict[str, int] = {}
-    count_of: dict[str, int] = {}
-    probabilities, embeddings, offset = [], [], 0
-    for folder in folders:
-        try:
-            # opened here, because numpy leaves a file open that is no whole archive
-            with (corpus / "teacher" / f"{folder}.npz").open("rb") as stream, np.load(stream) as arrays:
-                files = arrays["file"]
-                probabilities.append(arrays["probability"].astype(np.float32))
-                embeddings.append(arrays["embedding"].astype(np.float32))
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ManifestError(f"teacher outputs of '{folder}' cannot be read: {error}") from error
-        for row, name in enumerate(files.tolist()):
-            first_of.setdefault(f"{folder}/audio/{name}", offset + row)
-            count_of[f"{folder}/audio/{name}"] = count_of.get(f"{folder}/audio/{name}", 0) + 1
-        offset += len(files)
-    embedding = np.concatenate(embeddings)
-    embedding = (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6)
-    names = [row["display_name"] for row in read_table(corpus / "teacher/audioset_classes.csv", ("display_name",))]
-    outputs = TeacherOutputs(
-        probabilities=np.concatenate(probabilities),
-        embeddings=embedding,
-        first=np.array([first_of.get(item.path, -1) for item in recordings], dtype=np.int64),
-        count=np.array([count_of.get(item.path, 0) for item in recordings], dtype=np.int64),
-    )
-    return outputs, names
-
-
-def _unsure(
-    recordings: Sequence[Recording], recipe: Recipe, teacher: TeacherOutputs, names: list[str]
-) -> npt.NDArray[np.bool_]:
-    classes = recipe.events.classes
-    unsure = np.zeros((len(recordings), len(classes)), dtype=np.bool_)
-    for label in recipe.events.unsure:
-        columns = [names.index(name) for name in recipe.events.teacher.get(label, ()) if name in names]
-        if not columns:
-            raise ManifestError(f"event '{label}' is listed as unsure but maps to no class of the teacher")
-        heard = teacher.probabilities[:, columns].max(axis=1)
-        for index, recording in enumerate(recordings):
-            window = slice(teacher.first[index], teacher.first[index] + teacher.count[index])
-            if recording.event != label and teacher.count[index]:
-                unsure[index, classes.index(label)] = heard[window].max() >= recipe.events.unsure_probability
-    return unsure

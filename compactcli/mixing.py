@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from compactcli.augment import band_gains_db, mask, mel_centres_hz, noise_power_db
+from compactcli.augment import band_gains_db, borrowed_gains_db, mask, mel_centres_hz, noise_power_db
 from compactcli.bank import ACTIVE, INACTIVE, UNKNOWN
 from compactcli.plans import Part, Plan, Planner
 
@@ -23,7 +23,7 @@ class Batch:
         log_mel: dB, ``(batch, n_mels, n_frames)``.
         frames: Event activity per output frame, ``(batch, n_output_frames, n_events)``.
         known: Where ``frames`` counts.
-        tags: Share of each event class, ``(batch, n_events)``; zero rows teach nothing.
+        tags: Share of each event class, by label and teacher, ``(batch, n_events)``; zero rows teach nothing.
         present: Whether a class sounds at all, ``(batch, n_events)``.
         present_known: Where ``present`` counts.
         scenes: Share of each scene, ``(batch, n_scenes)``; zero rows teach nothing.
@@ -90,9 +90,12 @@ class Mixer:
                 recording = self.bank.recordings[part.recording]
                 if recording.scene is not None:
                     scenes[clip, self.scene_index[recording.scene]] += share
-                if recording.event is not None:
-                    tags[clip, self.event_index[recording.event]] += share
                 window = self._teacher_window(part)
+                if recording.event is not None:
+                    heard = teacher.tags[window] if window >= 0 else 0.0
+                    soft = self.recipe.optimisation.teacher_share if np.any(heard) else 0.0
+                    tags[clip] += share * soft * heard
+                    tags[clip, self.event_index[recording.event]] += share * (1 - soft)
                 if window >= 0:
                     probabilities[clip] += share * teacher.probabilities[window]
                     embeddings[clip] += share * teacher.embeddings[window]
@@ -154,7 +157,10 @@ class Mixer:
         if self.curves is not None:
             power = self._add_noise(power, rng)
             gains = band_gains_db(rng, len(plans), mix, self.curves, self.centres_hz)
-            power = power * torch.from_numpy(10 ** (gains / 10)).to(self.device)[:, None, :]
+            filters = torch.from_numpy(gains).to(self.device)
+            if mix.spectrum_probability:
+                filters = filters + borrowed_gains_db(rng, power, mix)
+            power = power * (10 ** (filters / 10))[:, None, :]
         mixed = 10 * torch.log10(power + 10 ** (features.floor_db / 10)).transpose(1, 2)
         if self.curves is not None:
             mixed = mask(rng, mixed, mix, frame_rate=self.planner.frame_rate, floor_db=features.floor_db)

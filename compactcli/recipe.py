@@ -89,7 +89,7 @@ class EventConfig:
         unsure: Classes often heard beneath others. Where the teacher hears one that the label does not
             name, its target is left open.
         unsure_probability: Teacher probability from which that holds.
-        teacher: Event class to AudioSet display names.
+        teacher: Event class to AudioSet display names; needed for unsure classes, and for all to learn its shares.
     """
 
     classes: tuple[str, ...]
@@ -119,6 +119,8 @@ class MixConfig:
         gain_db: Lowest and highest level change of the whole clip.
         filter_db: Largest deviation of a random smooth filter.
         response_probability: Chance of a measured microphone response.
+        spectrum_probability: Chance that a clip's mean spectrum is drawn towards another clip's.
+        spectrum_share: Largest share of the way there.
         lowpass_probability: Chance that everything above a random cut-off is lost.
         noise_probability: Chance of white or pink noise beneath.
         stretch: Largest change of speed, as a factor; 1 switches it off.
@@ -140,6 +142,8 @@ class MixConfig:
     gain_db: tuple[float, float] = (-30.0, 12.0)
     filter_db: float = 6.0
     response_probability: float = 0.3
+    spectrum_probability: float = 0.0
+    spectrum_share: float = 0.6
     lowpass_probability: float = 0.1
     noise_probability: float = 0.2
     stretch: float = 1.15
@@ -160,10 +164,12 @@ class OptimisationConfig:
         weight_decay: AdamW's, on weight matrices and kernels only.
         frame_weight: Weight of the frame-wise event loss.
         tag_weight: Weight of the clip-wise event loss (softmax over events, where one clip has one label).
+        teacher_share: Share of that loss' target that is what the teacher hears rather than the label.
         weak_weight: Weight of the clip-wise event loss by pooled probabilities.
         scene_weight: Weight of the scene loss.
         teacher_weight: Weight of the loss on the teacher's class probabilities.
         embedding_weight: Weight of the loss on the teacher's embedding.
+        dropout: Share of the embedding's channels that the heads do without, drawn for each clip.
         precision: ``fp32`` or ``bf16`` (mixed).
         validate_every: Steps between validations.
         save_every: Steps between checkpoints to resume from.
@@ -176,16 +182,20 @@ class OptimisationConfig:
     weight_decay: float = 0.02
     frame_weight: float = 1.0
     tag_weight: float = 1.0
+    teacher_share: float = 0.0
     weak_weight: float = 0.5
     scene_weight: float = 1.0
     teacher_weight: float = 50.0
     embedding_weight: float = 1.0
+    dropout: float = 0.0
     precision: str = "bf16"
     validate_every: int = 500
     save_every: int = 250
 
     def __post_init__(self) -> None:
         require(self.precision in ("fp32", "bf16"), f"precision is '{self.precision}', expected 'fp32' or 'bf16'")
+        require(0 <= self.teacher_share <= 1, f"teacher_share is {self.teacher_share}, expected 0 to 1")
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}, expected a share from 0 up to 1")
         require(0 < self.warmup_steps < self.steps, f"warmup_steps is {self.warmup_steps} of {self.steps} steps")
         require(self.batch_size > 1, f"batch_size is {self.batch_size}, expected at least 2")
 
@@ -224,6 +234,11 @@ class Recipe:
         targets = {name for table in self.events.labels.values() for name in table.values()}
         lists = (*self.events.continuous, *self.events.unsure, *self.events.teacher)
         unknown = sorted((targets | set(lists)) - set(self.events.classes))
+        unmapped = sorted(set(self.events.classes) - set(self.events.teacher))
+        require(
+            self.optimisation.teacher_share == 0 or not unmapped,
+            f"teacher_share is {self.optimisation.teacher_share}, but events.teacher maps nothing to {unmapped}",
+        )
         require(not unknown, f"recipe '{self.name}' uses event classes {unknown} that are not in events.classes")
 
 

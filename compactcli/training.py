@@ -135,8 +135,10 @@ def train(
     sums: dict[str, float] = {}
     counted, started = 0, time.monotonic()
     while step < options.steps:
-        # one generator per step: a resumed run draws the same clips as an uninterrupted one
-        rng = np.random.default_rng([recipe.seed, step])
+        # seeded at every step: a resumed run draws the same clips and drops the same channels as an uninterrupted one
+        seed = np.random.SeedSequence([recipe.seed, step])
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(seed.generate_state(1)[0]))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         losses = _step(network, heads, optimiser, mixer.batch(rng, options.batch_size), options, device)
@@ -170,7 +172,7 @@ def _step(
     with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
         embedding = network.embed(batch.log_mel)
     # heads and losses in full precision: they are small, and log-sum-exp is not
-    embedding = embedding.float()
+    embedding = nn.functional.dropout1d(embedding.float(), options.dropout)
     scene_logits = network.scene_head(embedding).transpose(1, 2)
     event_logits = network.event_head(embedding).transpose(1, 2)
     losses = training_losses(scene_logits, event_logits, heads(embedding), batch, options)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torchaudio
 
-from compactcli.augment import band_gains_db, mask, mel_centres_hz, noise_power_db, response_curves
+from compactcli.augment import band_gains_db, borrowed_gains_db, mask, mel_centres_hz, noise_power_db, response_curves
 from compactcli.config import FeatureConfig
 from compactcli.recipe import MixConfig
 
@@ -88,6 +88,38 @@ def test_low_pass_takes_what_is_above_its_cut_off():
     cutoff_hz = CENTRES[np.argmax(lost < 0, axis=1)[(lost < 0).any(axis=1)]]
     assert 3000 <= cutoff_hz.min() < 3400
     assert 6500 < cutoff_hz.max() <= 7500
+
+
+def borrowed(power, **settings):
+    mix = MixConfig(spectrum_probability=1.0, **settings)
+    return borrowed_gains_db(np.random.default_rng(0), torch.from_numpy(power.astype(np.float32)), mix).numpy()
+
+
+def test_a_borrowed_spectrum_lies_between_the_two():
+    low, high = np.repeat([1.0, 1e-2], 32), np.repeat([1e-2, 1.0], 32)
+    power = np.stack([np.tile(low, (30, 1)), np.tile(high, (30, 1))] * 20)
+    gains = borrowed(power, spectrum_share=1.0)
+    slopes = gains[0::2, -1] - gains[0::2, 0]  # of the clips that fall by 20 dB
+    assert gains.mean(axis=1) == pytest.approx(np.zeros(40), abs=1e-4)
+    assert slopes.min() == pytest.approx(0, abs=1e-4)  # a partner with the same spectrum
+    assert 20 < slopes.max() <= 40
+    assert np.abs(borrowed(power, spectrum_share=0.1)).max() <= 2 + 1e-4
+
+
+def test_silence_has_no_say_in_a_spectrum():
+    rng = np.random.default_rng(1)
+    power = rng.uniform(0.1, 1, (8, 20, 16))
+    quiet = np.concatenate([power, np.full((8, 100, 16), 1e-9)], axis=1)
+    np.testing.assert_allclose(borrowed(quiet), borrowed(power), atol=1e-4)
+
+
+def test_borrowed_gains_are_limited_and_rare_where_asked_for():
+    power = np.stack([np.ones((5, 16)), np.tile(np.repeat([1e-9, 1.0], 8), (5, 1))] * 100)
+    assert np.abs(borrowed(power, spectrum_share=1.0)).max() == pytest.approx(30)
+    mix = MixConfig(spectrum_probability=0.3, spectrum_share=1.0)
+    different = torch.from_numpy(np.random.default_rng(0).uniform(0.1, 1, (400, 5, 16)).astype(np.float32))
+    changed = borrowed_gains_db(np.random.default_rng(0), different, mix).abs().amax(dim=1) > 0
+    assert changed.float().mean() == pytest.approx(0.3, abs=0.07)
 
 
 def test_noise_has_its_range_and_probability():

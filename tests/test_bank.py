@@ -191,7 +191,7 @@ def test_teacher_outputs_that_cannot_be_read_are_refused(own_corpus, tiny_recipe
         load_bank(own_corpus, of_folder(tiny_corpus, tiny_recipe, "speech"), tiny_recipe, cache=tmp_path / "cache")
 
 
-def test_an_unsure_class_that_the_teacher_does_not_know_is_refused(own_corpus, tiny_recipe, tiny_corpus, tmp_path):
+def test_a_class_that_the_teacher_does_not_have_is_refused(own_corpus, tiny_recipe, tiny_corpus, tmp_path):
     write_table(own_corpus / "teacher/audioset_classes.csv", [{"index": 0, "display_name": "Music"}])
-    with pytest.raises(ManifestError, match=r"event 'speech' is listed as unsure but maps to no class of the teacher"):
+    with pytest.raises(ManifestError, match=r"event 'speech' maps to \['Speech'\], which the teacher does not have"):
         load_bank(own_corpus, of_folder(tiny_corpus, tiny_recipe, "speech"), tiny_recipe, cache=tmp_path / "cache")

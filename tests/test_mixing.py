@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from compactcli.bank import ACTIVE, INACTIVE, UNKNOWN, LogMelBank, TeacherOutputs
+from compactcli.bank import ACTIVE, INACTIVE, UNKNOWN, LogMelBank
 from compactcli.datasets import TRAIN, Recording
 from compactcli.mixing import Mixer
 from compactcli.plans import Part, Plan, Planner
+from compactcli.teacher import TeacherOutputs
 from compactcli.training import build_network
 
 N_MELS, FLOOR = 16, 1e-10
 LENGTHS = (100, 60, 10, 600)
 EVENTS = ("dog", "rain", None, "speech")
+EVENT_CLASSES = ("dog", "rain", "siren", "speech", "music")
 SCENES = (None, "rain", None, "talk")
 LEVELS = (-20.0, -35.0, -50.0, -10.0)
 
@@ -43,6 +45,8 @@ def bank():
         cuts=(((20, 34),), ((0, 60),), (), ()),
         unsure=unsure,
         teacher=TeacherOutputs(
+            classes=("a", "b", "c", "d"),
+            tags=np.eye(5, dtype=np.float32)[[3, 1, 1, 1, 1]],
             probabilities=np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4),
             embeddings=np.arange(10, dtype=np.float32).reshape(5, 2),
             first=np.array([0, 1, -1, 2], np.int64),
@@ -207,6 +211,20 @@ def test_shares_go_by_amplitude(bank, render):
     expected = share * teacher.embeddings[0] + (1 - share) * teacher.embeddings[1]
     np.testing.assert_allclose(batch.embedding[0], expected, rtol=1e-6)
     assert batch.taught[0] == pytest.approx(1)
+
+
+def test_the_teacher_has_its_share_of_the_tags(bank, tiny_recipe):
+    events = dataclasses.replace(tiny_recipe.events, teacher=dict.fromkeys(EVENT_CLASSES, ("a",)))
+    options = dataclasses.replace(tiny_recipe.optimisation, teacher_share=0.25)
+    recipe = dataclasses.replace(tiny_recipe, events=events, optimisation=options)
+    mixer = Mixer(Planner(bank, recipe, split=TRAIN, clip_s=1.0), curves=None, device=torch.device("cpu"))
+
+    def tags(*parts):
+        return mixer.render([Plan(parts=parts, kind="clip")], np.random.default_rng(0)).tags[0].tolist()
+
+    assert tags(part(0)) == pytest.approx([0.75, 0, 0, 0.25, 0])  # the teacher hears speech in the dog
+    assert tags(part(1)) == pytest.approx([0, 1, 0, 0, 0])  # and rain in the rain
+    assert tags(part(0), part(1)) == pytest.approx([0.375, 0.5, 0, 0.125, 0])
 
 
 def test_a_clip_that_the_teacher_heard_only_in_part_is_not_taught(render):

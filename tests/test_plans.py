@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactcli.bank import LogMelBank, TeacherOutputs
+from compactcli.bank import LogMelBank
 from compactcli.datasets import TEST, TRAIN, VALIDATION, Recording
 from compactcli.errors import ManifestError
 from compactcli.plans import Planner
 from compactcli.recipe import MixConfig, SceneConfig, SceneLayer
+from compactcli.teacher import TeacherOutputs
 
 
 def with_mix(recipe, **settings):
@@ -43,7 +44,9 @@ def bare_bank(folders, lengths):
         state=np.zeros(int(length.sum()), np.uint8),
         cuts=tuple(((0, int(n)),) for n in length),
         unsure=np.zeros((len(folders), 5), np.bool_),
-        teacher=TeacherOutputs(probabilities=nothing, embeddings=nothing, first=none, count=none * 0),
+        teacher=TeacherOutputs(
+            classes=("dog",), probabilities=nothing, embeddings=nothing, first=none, count=none * 0, tags=nothing
+        ),
     )
 
 

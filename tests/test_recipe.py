@@ -90,6 +90,8 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path):
         (OptimisationConfig, {"precision": "fp16"}, r"precision is 'fp16', expected 'fp32' or 'bf16'"),
         (OptimisationConfig, {"steps": 10, "warmup_steps": 10}, r"warmup_steps is 10 of 10 steps"),
         (OptimisationConfig, {"warmup_steps": 0}, r"warmup_steps is 0 of 10000 steps"),
+        (OptimisationConfig, {"dropout": 1.0}, r"dropout is 1.0, expected a share from 0 up to 1"),
+        (OptimisationConfig, {"teacher_share": -0.1}, r"teacher_share is -0.1, expected 0 to 1"),
         (OptimisationConfig, {"batch_size": 1}, r"batch_size is 1, expected at least 2"),
     ],
 )
@@ -111,3 +113,9 @@ def test_event_classes_without_a_place_in_the_head_are_refused(tmp_path, old, ne
     assert old in RECIPE
     with pytest.raises(ConfigError, match=r"recipe 'tiny' uses event classes \['hound'\] that are not in events.class"):
         read_recipe(write(tmp_path, RECIPE.replace(old, new)))
+
+
+def test_shares_of_the_teacher_ask_for_a_mapping_of_every_event(tmp_path):
+    text = RECIPE.replace("[optimisation]", "[optimisation]\nteacher_share = 0.5")
+    with pytest.raises(ConfigError, match=r"teacher_share is 0.5, but events.teacher maps nothing to \['dog', 'music'"):
+        read_recipe(write(tmp_path, text))

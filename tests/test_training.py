@@ -141,11 +141,12 @@ def test_training_changes_every_weight_and_lowers_the_loss(run, tiny_recipe):
 
 
 @pytest.mark.parametrize("stop_at", [2, 4, 6])
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(run, stop_at):
-    whole, whole_reports = run("whole")
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(run, tiny_recipe, stop_at):
+    recipe = with_steps(tiny_recipe, dropout=0.3)
+    whole, whole_reports = run("whole", recipe=recipe)
     with pytest.raises(StoppedError):
-        run("stopped", stop_at=stop_at)
-    resumed, reports = run("stopped")
+        run("stopped", stop_at=stop_at, recipe=recipe)
+    resumed, reports = run("stopped", recipe=recipe)
     # the state is saved after the report, so the stopped step is done again
     assert [progress.step for progress in reports] == [step for step in (2, 4, 6) if step >= stop_at]
     for name, weight in whole.state_dict().items():
@@ -178,6 +179,13 @@ def test_the_state_of_another_recipe_is_refused(run, tiny_recipe, tmp_path):
         run("output", recipe=other)
     assert "empty --output folder" in error.value.hint
     assert (tmp_path / "output/state.pt").read_bytes() == before
+
+
+def test_the_heads_do_without_dropped_channels(run, tiny_recipe):
+    whole, _ = run("whole")
+    dropped, reports = run("dropped", recipe=with_steps(tiny_recipe, dropout=0.5))
+    assert not torch.equal(whole.event_head.weight, dropped.event_head.weight)
+    assert all(np.isfinite(value) for value in reports[-1].losses.values())
 
 
 def test_mixed_precision_trains_too(run, tiny_recipe):

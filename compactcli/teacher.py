@@ -1,0 +1,179 @@
+"""Stored outputs of a tagger that knows more classes than we do: targets, and what it hears in our classes."""
+
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from compactcli.datasets import TRAIN, Recording, read_table
+from compactcli.errors import ManifestError
+from compactcli.recipe import Recipe
+
+# probabilities are stored in half precision: nearer to 0 or 1 than this is noise
+SMALLEST_PROBABILITY = 1e-5
+# what keeps the bias of a class with hardly any recording from running away
+BIAS_PENALTY = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TeacherOutputs:
+    """Stored outputs of a tagger on 5 s windows.
+
+    Args:
+        classes: Names of its classes.
+        probabilities: Shape ``(n_windows, n_teacher_classes)``.
+        embeddings: Shape ``(n_windows, embedding_size)``, standardised per dimension.
+        first: First window of each recording, shape ``(n_recordings,)``; -1 where it has none.
+        count: Windows of each recording.
+        tags: Share of each of our events, shape ``(n_windows, n_events)``; rows sum to 1, see `event_tags`.
+        window_s: Distance of the windows in seconds.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
+    first: npt.NDArray[np.int64]
+    count: npt.NDArray[np.int64]
+    tags: npt.NDArray[np.float32]
+    window_s: float = 5.0
+
+
+def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) -> TeacherOutputs:
+    """Teacher outputs of ``recordings``, and what they mean in the recipe's events.
+
+    Raises:
+        ManifestError: A table is missing or damaged, or the recipe names a class that the teacher lacks.
+    """
+    folders = sorted({item.folder for item in recordings})
+    first_of: dict[str, int] = {}
+    count_of: dict[str, int] = {}
+    found, embeddings, offset = [], [], 0
+    for folder in folders:
+        try:
+            # opened here, because numpy leaves a file open that is no whole archive
+            with (corpus / "teacher" / f"{folder}.npz").open("rb") as stream, np.load(stream) as arrays:
+                files = arrays["file"]
+                found.append(arrays["probability"].astype(np.float32))
+                embeddings.append(arrays["embedding"].astype(np.float32))
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ManifestError(f"teacher outputs of '{folder}' cannot be read: {error}") from error
+        for row, name in enumerate(files.tolist()):
+            first_of.setdefault(f"{folder}/audio/{name}", offset + row)
+            count_of[f"{folder}/audio/{name}"] = count_of.get(f"{folder}/audio/{name}", 0) + 1
+        offset += len(files)
+    embedding = np.concatenate(embeddings)
+    embedding = (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6)
+    rows = read_table(corpus / "teacher/audioset_classes.csv", ("display_name",))
+    classes = tuple(row["display_name"] for row in rows)
+    probabilities = np.concatenate(found)
+    first = np.array([first_of.get(item.path, -1) for item in recordings], dtype=np.int64)
+    return TeacherOutputs(
+        classes=classes,
+        probabilities=probabilities,
+        embeddings=embedding,
+        first=first,
+        count=np.array([count_of.get(item.path, 0) for item in recordings], dtype=np.int64),
+        tags=event_tags(probabilities, classes, recordings, first, recipe),
+    )
+
+
+def event_tags(
+    probabilities: npt.NDArray[np.float32],
+    classes: Sequence[str],
+    recordings: Sequence[Recording],
+    first: npt.NDArray[np.int64],
+    recipe: Recipe,
+) -> npt.NDArray[np.float32]:
+    """What the teacher hears, as shares of the recipe's events.
+
+    An event's score is the best logit among the teacher's classes that the recipe names for it. One scale for
+    all events and one bias an event are fitted to the labels of the training recordings, every source recording
+    counting once: so few numbers cannot learn the recordings by heart, as a classifier on the teacher's
+    embedding does.
+
+    Args:
+        probabilities: The teacher's, shape ``(n_windows, n_teacher_classes)``.
+        classes: Names of the teacher's classes.
+        recordings: Recordings with their labels and sides of the split.
+        first: First window of each recording, -1 where it has none.
+        recipe: Events and the teacher's classes for them.
+
+    Returns:
+        Shape ``(n_windows, n_events)``, rows summing to 1; all 0 for a recipe that does not map every event.
+
+    Raises:
+        ManifestError: The recipe names a class that the teacher lacks.
+    """
+    events = recipe.events
+    columns = teacher_columns(recipe, classes)
+    tags = np.zeros((len(probabilities), len(events.classes)), dtype=np.float32)
+    taught = [
+        index for index, item in enumerate(recordings) if item.split == TRAIN and item.event and first[index] >= 0
+    ]
+    if set(columns) != set(events.classes) or not taught:
+        return tags
+    clipped = np.clip(probabilities, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    logits = np.log(clipped) - np.log1p(-clipped)
+    scores = torch.from_numpy(np.stack([logits[:, columns[name]].max(axis=1) for name in events.classes], axis=1))
+
+    sources = [(recordings[index].folder, recordings[index].source) for index in taught]
+    counts = Counter(sources)
+    weights = torch.tensor([1 / counts[source] for source in sources])
+    labels = torch.tensor([events.classes.index(str(recordings[index].event)) for index in taught])
+    heard = scores[torch.from_numpy(first[taught])]
+    scale = torch.ones((), requires_grad=True)
+    bias = torch.zeros(len(events.classes), requires_grad=True)
+    optimiser = torch.optim.LBFGS([scale, bias], max_iter=200)
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        entropy = functional.cross_entropy(scale * heard + bias, labels, reduction="none")
+        total = (entropy * weights).sum() / weights.sum() + BIAS_PENALTY * bias.square().mean()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    with torch.no_grad():
+        tags[:] = (scale * scores + bias).softmax(dim=1).numpy()
+    return tags
+
+
+def teacher_columns(recipe: Recipe, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Columns of the teacher's classes for each event that the recipe maps.
+
+    Raises:
+        ManifestError: The recipe names a class that the teacher lacks, or maps an unsure event to none.
+    """
+    mapping = recipe.events.teacher
+    for label in recipe.events.unsure:
+        if not mapping.get(label):
+            raise ManifestError(f"event '{label}' is listed as unsure but maps to no class of the teacher")
+    for label, names in mapping.items():
+        unknown = [name for name in names if name not in classes]
+        if unknown:
+            raise ManifestError(f"event '{label}' maps to {unknown}, which the teacher does not have")
+    return {label: [classes.index(name) for name in names] for label, names in mapping.items() if names}
+
+
+def unsure_events(recordings: Sequence[Recording], recipe: Recipe, teacher: TeacherOutputs) -> npt.NDArray[np.bool_]:
+    """Events that the teacher hears in a recording though its label names another.
+
+    Returns:
+        Shape ``(n_recordings, n_events)``; only events that the recipe lists as unsure can be.
+    """
+    events = recipe.events
+    columns = teacher_columns(recipe, teacher.classes)
+    unsure = np.zeros((len(recordings), len(events.classes)), dtype=np.bool_)
+    for label in events.unsure:
+        heard = teacher.probabilities[:, columns[label]].max(axis=1)
+        for index, recording in enumerate(recordings):
+            window = slice(teacher.first[index], teacher.first[index] + teacher.count[index])
+            if recording.event != label and teacher.count[index]:
+                unsure[index, events.classes.index(label)] = heard[window].max() >= events.unsure_probability
+    return unsure
