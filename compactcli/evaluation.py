@@ -18,7 +18,7 @@ from compactcli.detection import detect_events, median_filter
 from compactcli.engine import Engine
 from compactcli.events import Event, events_to_roll
 from compactcli.figures import Evaluation, EventCalibration
-from compactcli.heldout import HeldOut
+from compactcli.heldout import HeldOut, SceneClip
 from compactcli.metrics.clip import ClipMetrics, clip_metrics
 from compactcli.metrics.counts import RecordingEvents
 from compactcli.metrics.event import event_metrics
@@ -101,15 +101,33 @@ def tagging_metrics(
 
 
 def scene_metrics(
-    listen: Ear, config: ModelConfig, clips: Iterable[tuple[str, Waveform]], report: Callable[[], None]
-) -> ClipMetrics:
-    """Scene classification of labelled waveforms."""
-    probabilities, truth = [], []
-    for scene, waveform in clips:
-        probabilities.append(scene_probabilities(listen(waveform).scenes, config.calibration))
-        truth.append(config.scenes.index(scene))
+    listen: Ear, config: ModelConfig, clips: Iterable[SceneClip], report: Callable[[], None]
+) -> tuple[ClipMetrics, ClipMetrics]:
+    """Scene classification: every recording as a whole, and every clip by itself.
+
+    Args:
+        listen: Hears a clip.
+        config: Scenes and their calibration.
+        clips: Clips of equal length where a recording has several.
+        report: Called after every clip.
+
+    Returns:
+        One answer a recording, from the mean logits of its clips, as ``classify`` gives; and one answer a clip.
+    """
+    logits, truth = [], []
+    clips_of: dict[str, list[int]] = {}
+    for number, clip in enumerate(clips):
+        logits.append(listen(clip.waveform).scenes)
+        truth.append(config.scenes.index(clip.scene))
+        clips_of.setdefault(clip.recording, []).append(number)
         report()
-    return clip_metrics(np.array(truth), np.array(probabilities))
+    whole = [np.mean([logits[number] for number in numbers], axis=0) for numbers in clips_of.values()]
+    whole_truth = [truth[numbers[0]] for numbers in clips_of.values()]
+
+    def metrics(truth: list[int], logits: list[npt.NDArray[np.float64]]) -> ClipMetrics:
+        return clip_metrics(truth, np.array([scene_probabilities(item, config.calibration) for item in logits]))
+
+    return metrics(whole_truth, whole), metrics(truth, logits)
 
 
 def hear_soundscapes(
@@ -195,8 +213,10 @@ def evaluate(
     ]
     esc50, esc50_classes = tagging_metrics(listen, config, held_out, "esc50", report)
     urbansound8k, urbansound8k_classes = tagging_metrics(listen, config, held_out, "urbansound8k", report)
+    recordings, clips = scene_metrics(listen, config, held_out.scene_clips(), report)
     return Evaluation(
-        scenes=scene_metrics(listen, config, held_out.scene_clips(), report),
+        scenes=recordings,
+        scene_clips=clips,
         scene_classes=config.scenes,
         esc50=esc50,
         esc50_classes=esc50_classes,

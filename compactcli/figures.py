@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from compactcli.conditions import CLEAN, Condition
-from compactcli.heldout import SOUNDSCAPE_S
+from compactcli.heldout import SCENE_CLIP_S, SOUNDSCAPE_S
 from compactcli.metrics.clip import ClipMetrics
 from compactcli.metrics.counts import DetectionMetrics
 from compactcli.metrics.psds import Psds
@@ -36,7 +36,8 @@ class Evaluation:
     """Held-out figures.
 
     Args:
-        scenes: Over recordings (long ones in clips of 10 s) and simulated scenes.
+        scenes: Over recordings and simulated scenes, one answer each, as ``classify`` gives.
+        scene_clips: Over the same, long recordings in clips of 10 s, one answer a clip.
         scene_classes: Order of the scenes.
         esc50: Top-1 of ESC-50's test fold by the event head, among its categories.
         esc50_classes: Their order.
@@ -53,6 +54,7 @@ class Evaluation:
     """
 
     scenes: ClipMetrics
+    scene_clips: ClipMetrics
     scene_classes: tuple[str, ...]
     esc50: ClipMetrics
     esc50_classes: tuple[str, ...]
@@ -74,10 +76,13 @@ class Evaluation:
             return f"{100 * value:.1f} %"
 
         soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
+        recordings = f"{self.scenes.n_clips} recordings"
+        clips = f"{self.scene_clips.n_clips} clips of up to {SCENE_CLIP_S:g} s"
         return [
-            ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), f"{self.scenes.n_clips} clips"),
-            ("scenes, accuracy", percent(self.scenes.accuracy), f"{self.scenes.n_clips} clips"),
-            ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", f"{self.scenes.n_clips} clips"),
+            ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), recordings),
+            ("scenes, accuracy", percent(self.scenes.accuracy), recordings),
+            ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", recordings),
+            ("scenes of clips, macro accuracy", percent(self.scene_clips.macro_accuracy), clips),
             ("ESC-50 test fold, top-1", percent(self.esc50.accuracy), f"{self.esc50.n_clips} clips"),
             (
                 "UrbanSound8K test fold, top-1",
@@ -94,7 +99,7 @@ class Evaluation:
         ]
 
     def scene_confusions(self, n_pairs: int) -> list[tuple[str, str, int]]:
-        """The most frequent confusions as (true scene, scene it was called, clips)."""
+        """The most frequent confusions as (true scene, scene it was called, recordings)."""
         return confusion_pairs(self.scenes, self.scene_classes, n_pairs)
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,6 +141,7 @@ class Evaluation:
             "condition": self.condition.name,
             "condition_description": self.condition.description,
             "scenes": clips(self.scenes, self.scene_classes),
+            "scene_clips": clips(self.scene_clips, self.scene_classes),
             "esc50": clips(self.esc50, self.esc50_classes),
             "urbansound8k": clips(self.urbansound8k, self.urbansound8k_classes),
             "soundscapes": self.n_soundscapes,

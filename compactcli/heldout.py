@@ -1,6 +1,7 @@
 """Recordings that never trained a model, as they are and mixed into scenes and soundscapes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,21 @@ from compactcli.soundscapes import Soundscape, WaveformMixer
 SCENE_CLIP_S = 10.0
 SOUNDSCAPE_S = 10.0
 SIMULATED_PER_SCENE = 30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SceneClip:
+    """A clip with its scene.
+
+    Args:
+        scene: True scene.
+        recording: What it was cut from; a simulated scene is a recording of its own.
+        waveform: Samples at the recipe's sample rate.
+    """
+
+    scene: str
+    recording: str
+    waveform: Waveform
 
 
 class HeldOut:
@@ -53,8 +69,8 @@ class HeldOut:
         """Samples of a recording."""
         return read_audio(self.corpus / recording.path, sample_rate=self.recipe.features.sample_rate)
 
-    def scene_clips(self) -> Iterator[tuple[str, Waveform]]:
-        """Scene and waveform of every recording that is a scene, long ones in clips, then simulated scenes."""
+    def scene_clips(self) -> Iterator[SceneClip]:
+        """Every recording that is a scene, long ones in clips, then simulated scenes."""
         length = round(SCENE_CLIP_S * self.recipe.features.sample_rate)
         for recording in self.recordings:
             if recording.scene is None:
@@ -62,12 +78,13 @@ class HeldOut:
             waveform = self.waveform(recording)
             n_clips = max(1, len(waveform) // length)
             for piece in range(n_clips):
-                yield recording.scene, waveform[piece * length : (piece + 1) * length] if n_clips > 1 else waveform
+                part = waveform[piece * length : (piece + 1) * length] if n_clips > 1 else waveform
+                yield SceneClip(scene=recording.scene, recording=recording.path, waveform=part)
         rng = np.random.default_rng([self.recipe.seed, 1])
         for name, scene in self.recipe.scenes.items():
             if scene.layers:
-                for clip in self.mixer.scenes(rng, name, SIMULATED_PER_SCENE):
-                    yield name, clip.waveform
+                for number, clip in enumerate(self.mixer.scenes(rng, name, SIMULATED_PER_SCENE)):
+                    yield SceneClip(scene=name, recording=f"simulated {name} {number}", waveform=clip.waveform)
 
     def soundscapes(self, n_clips: int) -> Iterator[Soundscape]:
         """The same soundscapes at every call."""

@@ -63,9 +63,9 @@ def fit_calibration(
     biases = fit_event_biases(*pooled, prior_weight=PRIOR_WEIGHT)
     biases = np.minimum(biases, -NOISE_MARGIN - (scale * _noise_logits(engine) + shift))
     scene_logits, scene_truth = [], []
-    for scene, waveform in held_out.scene_clips():
-        scene_logits.append(hear(engine, waveform).scenes)
-        scene_truth.append(config.scenes.index(scene))
+    for clip in held_out.scene_clips():
+        scene_logits.append(hear(engine, clip.waveform).scenes)
+        scene_truth.append(config.scenes.index(clip.scene))
         report()
     return CalibrationConfig(
         scene_scale=round(fit_scene_scale(np.array(scene_logits), np.array(scene_truth)), 4),

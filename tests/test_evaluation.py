@@ -10,7 +10,15 @@ from compactcli.datasets import TEST, VALIDATION
 from compactcli.detection import detect_events
 from compactcli.engine.base import LogitChunk
 from compactcli.errors import ManifestError
-from compactcli.evaluation import HeardSoundscape, evaluate, event_calibration, hear, smooth_scores, tag_scores
+from compactcli.evaluation import (
+    HeardSoundscape,
+    evaluate,
+    event_calibration,
+    hear,
+    scene_metrics,
+    smooth_scores,
+    tag_scores,
+)
 from compactcli.events import Event, events_to_roll
 from compactcli.heldout import HeldOut
 from compactcli.metrics.clip import clip_metrics
@@ -43,8 +51,8 @@ class Oracle:
             detection=EXACT,
         )
         self.scenes, self.events = {}, {}
-        for scene, waveform in held_out.scene_clips():
-            self.scenes[waveform.tobytes()] = self.config.scenes.index(scene)
+        for clip in held_out.scene_clips():
+            self.scenes[clip.waveform.tobytes()] = self.config.scenes.index(clip.scene)
         for item in held_out.recordings:
             if item.event is not None and item.file not in wrong:
                 waveform = held_out.waveform(item)
@@ -107,17 +115,19 @@ def test_the_soundscapes_are_the_same_at_every_call(held_out, tiny_corpus, tiny_
 
 
 def test_scene_clips_are_recordings_and_simulated_scenes(held_out):
-    clips = [(scene, len(waveform) / 16000) for scene, waveform in held_out.scene_clips()]
+    clips = [(clip.scene, len(clip.waveform) / 16000) for clip in held_out.scene_clips()]
     # 2 s of siren, 21 s of street as two clips of 10 s, then three simulated streets
     assert clips[:-3] == [("rain", 2.0), ("street", 2.0), ("street", 10.0), ("street", 10.0), ("talk", 2.0)]
     assert clips[-3:] == [("street", 10.0)] * 3
     first, second = (list(held_out.scene_clips()) for _ in range(2))
-    for (_, one), (_, other) in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.waveform, other.waveform)
+    # the two pieces of the street are one recording, every simulated scene is one of its own
+    assert [len({clip.recording for clip in part}) for part in (first, first[2:4], first[-3:])] == [7, 1, 3]
 
 
 def test_long_recordings_are_cut_without_overlap(held_out):
-    pieces = [waveform for scene, waveform in held_out.scene_clips() if scene == "street"][1:3]
+    pieces = [clip.waveform for clip in held_out.scene_clips() if clip.scene == "street"][1:3]
     whole = held_out.waveform(next(item for item in held_out.recordings if item.label == "street"))
     np.testing.assert_array_equal(np.concatenate(pieces), whole[:320000])
 
@@ -143,7 +153,8 @@ def test_who_knows_everything_gets_everything_right(held_out):
     calls = []
     figures = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES, report=lambda: calls.append(1))
     assert figures.scenes.accuracy == figures.scenes.macro_accuracy == 1
-    assert figures.scenes.n_clips == 8
+    assert (figures.scenes.n_clips, figures.scene_clips.n_clips) == (7, 8)
+    assert figures.scene_clips.accuracy == 1
     assert figures.esc50.accuracy == figures.urbansound8k.accuracy == 1
     assert (figures.esc50_classes, figures.esc50.n_clips) == (("dog", "rain", "siren"), 3)
     assert (figures.urbansound8k_classes, figures.urbansound8k.n_clips) == (("dog", "siren"), 2)
@@ -162,12 +173,29 @@ def test_mistakes_are_counted(held_out):
     oracle = Oracle(held_out, wrong=[item.file for item in held_out.recordings if item.label == "siren"])
     oracle.scenes.clear()  # every scene is taken for rain
     figures = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
-    assert figures.scenes.accuracy == pytest.approx(1 / 8)
+    assert figures.scenes.accuracy == pytest.approx(1 / 7)
     assert figures.scenes.macro_accuracy == pytest.approx(1 / 3)
-    assert figures.scene_confusions(2) == [("street", "rain", 6), ("talk", "rain", 1)]
+    assert figures.scene_clips.accuracy == pytest.approx(1 / 8)
+    assert figures.scene_confusions(2) == [("street", "rain", 5), ("talk", "rain", 1)]
     # all scores are equal where nothing is heard, and the first class is taken
     assert figures.esc50.accuracy == pytest.approx(2 / 3)
     assert figures.urbansound8k.accuracy == pytest.approx(1 / 2)
+
+
+def test_a_recording_is_one_answer_whatever_its_clips_say(held_out):
+    oracle = Oracle(held_out)
+    # the second piece of the street is taken for rain, less surely than the first for a street
+    second = [clip.waveform.tobytes() for clip in held_out.scene_clips() if clip.scene == "street"][2]
+    oracle.scenes[second] = 0
+    clips = [clip for clip in held_out.scene_clips() if clip.scene == "street"][1:3]
+
+    def listen(waveform):
+        heard = hear(oracle, waveform)
+        return dataclasses.replace(heard, scenes=heard.scenes * (0.5 if waveform.tobytes() == second else 1.0))
+
+    whole, by_clip = scene_metrics(listen, oracle.config, clips, lambda: None)
+    assert (whole.n_clips, whole.accuracy) == (1, 1.0)
+    assert (by_clip.n_clips, by_clip.accuracy) == (2, 0.5)
 
 
 def test_silence_misses_every_event(held_out):
@@ -193,7 +221,7 @@ def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
     assert {waveform.tobytes() for waveform in heard} == known
     assert figures.condition is deaf
     assert figures.segment.micro.f1 == 0
-    assert figures.scenes.accuracy == pytest.approx(1 / 8)
+    assert figures.scenes.accuracy == pytest.approx(1 / 7)
     clean = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
     assert clean.condition is CLEAN
     assert clean.scenes.accuracy == 1
@@ -239,7 +267,7 @@ def test_figures_are_json(held_out):
     plain = json.loads(json.dumps(figures.to_dict(), allow_nan=False))
     assert set(plain) == {
         *("condition", "condition_description"),
-        *("scenes", "esc50", "urbansound8k", "soundscapes", "segment_based", "event_based"),
+        *("scenes", "scene_clips", "esc50", "urbansound8k", "soundscapes", "segment_based", "event_based"),
         *("psds1", "psds2", "event_calibration"),
     }
     assert plain["scenes"]["recall"] == {"rain": 1.0, "street": 1.0, "talk": 1.0}
@@ -250,7 +278,7 @@ def test_figures_are_json(held_out):
     assert set(plain["psds2"]["per_class"]) <= {"dog", "rain", "siren", "speech", "music"}
     # the oracle is always sure, of the right scene
     bins = plain["scenes"]["reliability"]
-    assert [item["count"] for item in bins] == [0] * 9 + [8]
+    assert [item["count"] for item in bins] == [0] * 9 + [7]
     assert bins[0] == {"low": 0.0, "high": 0.1, "count": 0, "mean_score": None, "share_right": None}
     assert (bins[9]["mean_score"], bins[9]["share_right"]) == (pytest.approx(0.9993, abs=1e-4), 1.0)
     assert len(plain["event_calibration"]["reliability"]) == 10
@@ -264,9 +292,10 @@ def test_a_class_without_clips_has_no_recall(held_out):
 
 def test_the_summary_says_what_was_measured_over_what(held_out):
     summary = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES).summary()
-    assert ("scenes, macro accuracy", "100.0 %", "8 clips") in summary
+    assert ("scenes, macro accuracy", "100.0 %", "7 recordings") in summary
+    assert ("scenes of clips, macro accuracy", "100.0 %", "8 clips of up to 10 s") in summary
     assert ("ESC-50 test fold, top-1", "100.0 %", "3 clips") in summary
     assert ("segment-based (1 s) macro F1", "1.000", "5 soundscapes of 10 s") in summary
     assert ("PSDS2 (median 0 s)", "1.000", "5 soundscapes of 10 s") in summary
     assert ("events, calibration error", "0.000", "5 soundscapes of 10 s") in summary
-    assert len({what for what, _, _ in summary}) == len(summary) == 12
+    assert len({what for what, _, _ in summary}) == len(summary) == 13

@@ -13,6 +13,7 @@ CLIPS = clip_metrics([0, 0, 1], [[0.9, 0.1], [0.25, 0.75], [0.45, 0.55]])
 DETECTION = summarise({"dog": Counts(tp=2, fp=1, fn=1), "cat": Counts()})
 FIGURES = Evaluation(
     scenes=CLIPS,
+    scene_clips=CLIPS,
     scene_classes=("rain", "street"),
     esc50=CLIPS,
     esc50_classes=("dog", "cat"),
@@ -56,7 +57,7 @@ def test_figures_for_people():
     assert ("PSDS1 (median 0.2 s)", "0.123", "7 soundscapes of 10 s") in summary
     assert ("PSDS2 (median 0.2 s)", "0.500", "7 soundscapes of 10 s") in summary
     assert ("events, calibration error", "0.235", "7 soundscapes of 10 s") in summary
-    assert ("scenes, accuracy", "66.7 %", "3 clips") in summary
+    assert ("scenes, accuracy", "66.7 %", "3 recordings") in summary
     assert FIGURES.scene_confusions(10) == [("rain", "street", 1)]
 
 

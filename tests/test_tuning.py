@@ -54,9 +54,9 @@ class Biased:
             edges = self.config.clock.edges_s(len(soundscape.waveform))
             roll = events_to_roll(soundscape.events, edges_s=edges, classes=self.config.events)
             self.events[soundscape.waveform.tobytes()] = (sign * np.where(roll, 1.5, -1.5) + shift).astype(np.float32)
-        for number, (scene, waveform) in enumerate(held_out.scene_clips()):
-            column = self.config.scenes.index(scene)
-            self.scenes[waveform.tobytes()] = column if number in right_scenes else (column + 1) % 3
+        for number, clip in enumerate(held_out.scene_clips()):
+            column = self.config.scenes.index(clip.scene)
+            self.scenes[clip.waveform.tobytes()] = column if number in right_scenes else (column + 1) % 3
 
     def stream(self, blocks):
         [waveform] = blocks
