@@ -16,6 +16,7 @@ from compactcli.config import DetectionConfig
 from compactcli.errors import ConfigError
 from compactcli.events import Event, sort_events
 from compactcli.scores import FrameScores
+from compactcli.smoothing import median_filter
 from compactcli.timing import FrameClock
 
 # values that one median filtering may hold at a time, 16 MiB of float32
@@ -225,17 +226,6 @@ def _thresholds(config: DetectionConfig, classes: Sequence[str]) -> Probabilitie
         raise ConfigError(f"thresholds for unknown events {unknown}, expected some of {list(classes)}")
     thresholds = [[of(label) for label in classes] for of in (config.threshold_of, config.lower_threshold_of)]
     return np.array(thresholds, dtype=np.float32)
-
-
-def median_filter(block: Probabilities, n_frames: int) -> Probabilities:
-    """Medians of all full windows of ``n_frames`` (odd), shape ``(max(0, len(block) - n_frames + 1), n_events)``."""
-    if n_frames == 1:
-        return block
-    if len(block) < n_frames:
-        return block[:0]
-    windows = np.lib.stride_tricks.sliding_window_view(block, n_frames, axis=0)
-    middle = n_frames // 2
-    return np.partition(windows, middle, axis=-1)[..., middle]
 
 
 def _find_activity(

@@ -57,3 +57,7 @@ class ManifestError(CompactError, ValueError):
 
     exit_code = 2
     code = "bad-manifest"
+
+
+class DeviceWarning(RuntimeWarning):
+    """A device is used in another way than was asked for; the results are the same."""

@@ -1,10 +1,13 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 
 from compactcli.cli.app import main
+
+SAMPLES = Path(__file__).parents[1] / "sample_audio"
 
 
 @pytest.fixture
@@ -81,6 +84,19 @@ def test_a_table_says_which_condition(evaluate):
 
 def test_the_same_figures_at_every_call(evaluate):
     assert evaluate()[1] == evaluate("--quiet")[1]
+
+
+def test_an_exported_network_is_measured_in_place_of_the_models(evaluate, tiny_model, tmp_path):
+    words = ["export", str(tiny_model), "--no-frontend", "--check", str(SAMPLES / "rain.flac"), "--quiet"]
+    exact, rough = tmp_path / "exact.onnx", tmp_path / "rough.onnx"
+    assert main([*words, "-o", str(exact)]) == 0
+    assert main([*words, "-o", str(rough), "--precision", "int8", "--ranges", str(SAMPLES / "speech.wav")]) == 0
+    figures, of_exact, of_rough = (
+        json.loads(evaluate(*words)[1]) for words in ([], ["--graph", exact], ["--graph", rough])
+    )
+    assert numbers(of_exact) == pytest.approx(numbers(figures), rel=1e-4)
+    assert of_rough["scenes"]["log_loss"] != pytest.approx(figures["scenes"]["log_loss"], rel=1e-4)
+    assert of_rough["scenes"]["clips"] == figures["scenes"]["clips"]
 
 
 def test_a_table_for_people(evaluate):

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import CONFIG, make_network
 
+from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.checkpoint import DEFAULT_MODEL, find_model, save_model
 from compactcli.engine import ENGINES, LogitChunk, load_engine
 from compactcli.engine import devices as devices_module
 from compactcli.engine.base import CHUNK_S, stream_logits
 from compactcli.engine.onnx import OnnxEngine
 from compactcli.engine.torch import TorchEngine, choose_device
-from compactcli.errors import ConfigError, DeviceError, ModelError
+from compactcli.errors import ConfigError, DeviceError, DeviceWarning, ModelError
 from compactcli.features import LogMel
 
 FRAME = CONFIG.clock.frame_length  # samples of an output frame
@@ -317,12 +318,143 @@ def test_a_missing_device_is_refused_before_the_model_is_read(tmp_path):
         load_engine(tmp_path / "no model", device="cuda:99")
 
 
+# ---------------------------------------------------------------- a GPU whose memory is full
+
+
+class SmallMemory(torch.nn.Module):
+    """A network on a GPU that holds so many windows of it at a time, until it is moved to the CPU."""
+
+    def __init__(self, fits):
+        super().__init__()
+        self.network = make_network()
+        self.context_frames = self.network.context_frames
+        self.fits = fits
+        self.batches = []
+        self.devices = []
+
+    def to(self, device):
+        self.devices.append(str(device))
+        return self
+
+    def forward(self, log_mels):
+        self.batches.append(len(log_mels))
+        if len(log_mels) > self.fits and len(self.devices) < 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.network(log_mels)
+
+
+@pytest.fixture
+def on_small_gpu(monkeypatch):
+    """An engine that takes eight windows at a time onto a GPU that holds fewer, and its network."""
+
+    def make(fits):
+        network = SmallMemory(fits)
+        monkeypatch.setattr("compactcli.engine.torch.load_network", lambda folder: (CONFIG, network))
+        engine = TorchEngine(Path("folder"), device="cpu", batch_size=8)
+        engine.device = "cuda:0"
+        return engine, network
+
+    return make
+
+
+def test_windows_are_batched_and_give_the_whole(on_small_gpu, noise):
+    engine, network = on_small_gpu(8)
+    waveform = noise(11.5 * CHUNK_S)
+    assert_same(list(engine.stream(split(waveform, 16000))), waveform)
+    # those at the ends are shorter
+    assert network.batches == [1, 8, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("fits", "batches", "sizes"),
+    [
+        (4, [1, 8, 4, 4, 2, 1], [4]),
+        (3, [1, 8, 4, 2, 2, 2, 2, 2, 1], [4, 2]),
+        (1, [1, 8, 4, 2, *[1] * 11], [4, 2, 1]),
+    ],
+)
+def test_a_full_gpu_gets_half_as_much_at_a_time(on_small_gpu, noise, fits, batches, sizes):
+    engine, network = on_small_gpu(fits)
+    waveform = noise(11.5 * CHUNK_S)
+    with pytest.warns(DeviceWarning) as caught:
+        assert_same(list(engine.stream([waveform])), waveform)
+    assert network.batches == batches
+    assert [str(item.message) for item in caught] == [
+        f"the memory of 'cuda:0' is full: going on with {size} x 30 s at a time" for size in sizes
+    ]
+    assert engine.device == "cuda:0"
+    # the next recording begins with what fits
+    assert_same(list(engine.stream([waveform])), waveform)
+
+
+def test_a_gpu_that_holds_nothing_gives_way_to_the_cpu(on_small_gpu, noise):
+    engine, network = on_small_gpu(0)
+    waveform = noise(2.5 * CHUNK_S)
+    with pytest.warns(DeviceWarning) as caught:
+        assert_same(list(engine.stream([waveform])), waveform)
+    assert [str(item.message) for item in caught][-1] == (
+        "the memory of 'cuda:0' does not hold 30 s of sound: going on on the CPU"
+    )
+    assert (engine.device, network.devices) == ("cpu", ["cpu", "cpu"])
+    assert_same(list(engine.stream([waveform])), waveform)
+
+
+def test_a_gpu_that_does_not_hold_the_model_gives_way_to_the_cpu(folder, devices, monkeypatch, noise):
+    devices(1)
+    to = torch.nn.Module.to
+
+    def move(module, device=None, **options):
+        if device is not None and device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return to(module, device, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", move)
+    with pytest.warns(DeviceWarning, match="the memory of 'cuda:0' does not hold the model: going on on the CPU"):
+        engine = TorchEngine(folder)
+    assert engine.device == "cpu"
+    assert_same(list(engine.stream([noise(1.0)])), noise(1.0))
+
+
+def test_a_cpu_without_memory_is_an_error(on_small_gpu, noise):
+    engine, _ = on_small_gpu(0)
+    engine.device = "cpu"
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        list(engine.stream([noise(1.0)]))
+
+
+# ---------------------------------------------------------------- a real GPU
+
+
+@pytest.fixture
+def cpu_and_cuda():
+    """The shipped model on the CPU and on a GPU."""
+    return [load_engine(find_model(DEFAULT_MODEL), device=device) for device in ("cpu", "cuda")]
+
+
 @pytest.mark.gpu
-def test_cuda_and_cpu_give_the_same_logits(noise):
-    on_cpu, on_cuda = (load_engine(find_model(DEFAULT_MODEL), device=device) for device in ("cpu", "cuda"))
+def test_cuda_and_cpu_give_the_same_scores(cpu_and_cuda, noise):
+    on_cpu, on_cuda = cpu_and_cuda
     assert on_cuda.device == "cuda:0"
-    waveform = noise(3.1)
-    [ours], [theirs] = list(on_cuda.stream([waveform])), list(on_cpu.stream([waveform]))
-    # convolutions on CUDA may round their inputs to TF32, 10 bits
-    np.testing.assert_allclose(ours.scenes, theirs.scenes, rtol=0, atol=0.1)
-    np.testing.assert_allclose(ours.events, theirs.events, rtol=0, atol=0.1)
+    waveform = noise(5.5 * CHUNK_S)
+    heard = [list(engine.stream(split(waveform, 16000))) for engine in cpu_and_cuda]
+    calibration = on_cpu.config.calibration
+    events, scenes = [], []
+    for chunks in heard:
+        events.append(event_probabilities(np.concatenate([chunk.events for chunk in chunks]), calibration))
+        mean = np.concatenate([chunk.scenes for chunk in chunks]).mean(axis=0, dtype=np.float64)
+        scenes.append(scene_probabilities(mean, calibration))
+    np.testing.assert_allclose(events[1], events[0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(scenes[1], scenes[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_memory_on_a_gpu_does_not_grow_with_the_recording(cpu_and_cuda):
+    _, on_cuda = cpu_and_cuda
+    peaks = []
+    for minutes in (20, 60):
+        torch.cuda.reset_peak_memory_stats()
+        for _ in on_cuda.stream(np.zeros(16000 * 60, np.float32) for _ in range(minutes)):
+            pass
+        peaks.append(torch.cuda.max_memory_allocated())
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.05)
+    assert peaks[1] < 4 * 2**30

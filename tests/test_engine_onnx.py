@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from tiny_model import CONFIG, make_network
 from compactcli.audio import read_audio
 from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.checkpoint import DEFAULT_MODEL, GRAPH, WEIGHTS, find_model, save_model
+from compactcli.engine import load_engine
+from compactcli.engine.base import CHUNK_S
 from compactcli.engine.onnx import OnnxEngine, usable_threads
 from compactcli.engine.torch import TorchEngine
-from compactcli.errors import ModelError
+from compactcli.errors import AudioError, ConfigError, ModelError
+from compactcli.export import export_model
 from compactcli.model import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +95,50 @@ def test_threads_do_not_change_the_scores(folder, threads, noise):
 
 
 # ---------------------------------------------------------------- threads
+
+
+def stream(engine, waveform):
+    return engine.stream(np.split(waveform, range(16000, len(waveform), 16000)))
+
+
+@pytest.mark.parametrize("duration_s", [0.5, CHUNK_S, CHUNK_S + 10, 4.2 * CHUNK_S])
+def test_decoding_beside_the_network_does_not_change_the_scores(folder, duration_s, noise):
+    plain, ahead = (list(stream(OnnxEngine(folder, threads=threads), noise(duration_s))) for threads in (1, 2))
+    assert [len(chunk.events) for chunk in ahead] == [len(chunk.events) for chunk in plain]
+    for ours, theirs in zip(ahead, plain, strict=True):
+        np.testing.assert_allclose(ours.events, theirs.events, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(ours.scenes, theirs.scenes, rtol=0, atol=1e-5)
+
+
+def test_nothing_is_decoded_before_somebody_asks(folder):
+    def blocks():
+        raise AssertionError
+        yield
+
+    OnnxEngine(folder, threads=2).stream(blocks())
+
+
+def test_a_decoder_that_fails_beside_the_network_is_heard_and_leaves_no_thread(folder, noise):
+    def blocks():
+        yield from np.split(noise(3 * CHUNK_S), 90)
+        raise AudioError("a.wav has a bad sample")
+
+    n_threads = threading.active_count()
+    engine = OnnxEngine(folder, threads=2)
+    with pytest.raises(AudioError, match="a.wav has a bad sample"):
+        list(engine.stream(blocks()))
+    assert threading.active_count() == n_threads
+    # and it can be used again
+    assert len(list(stream(engine, noise(3 * CHUNK_S)))) == 3
+
+
+def test_a_stream_that_nobody_reads_to_its_end_leaves_no_thread(folder, noise):
+    n_threads = threading.active_count()
+    chunks = stream(OnnxEngine(folder, threads=2), noise(4 * CHUNK_S))
+    next(chunks)
+    assert threading.active_count() == n_threads + 1
+    chunks.close()
+    assert threading.active_count() == n_threads
 
 
 def test_threads_are_what_the_environment_says(monkeypatch):
@@ -184,6 +232,49 @@ def test_a_graph_of_another_shape_is_refused(copy, tmp_path):
         OnnxEngine(copy)
 
 
+# ---------------------------------------------------------------- exported graphs
+
+
+@pytest.fixture
+def exported(folder, tmp_path, noise):
+    """Write what ``compact export`` makes of a model."""
+
+    def write(folder=folder, **options):
+        path = tmp_path / "exported.onnx"
+        path.write_bytes(export_model(folder, check=[noise(0.5)], **options)[0])
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnx"])
+def test_an_exported_network_runs_in_place_of_the_models(folder, exported, noise, engine):
+    path = exported(frontend=False)
+    found = logits(load_engine(folder, engine=engine, graph=path), noise(2.0))
+    for ours, theirs in zip(found, logits(OnnxEngine(folder), noise(2.0)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_graphs_that_are_no_network_of_the_model_are_refused(folder, copy, exported, tmp_path):
+    with pytest.raises(ModelError, match=r"graph '.*exported.onnx' has inputs and outputs .*'waveform'") as caught:
+        OnnxEngine(folder, graph=exported(frontend=True))
+    assert caught.value.hint == "write it with compact export --no-frontend"
+    with pytest.raises(ModelError, match=r"graph '.*missing.onnx' cannot be loaded"):
+        OnnxEngine(folder, graph=tmp_path / "missing.onnx")
+    save_model(copy, dataclasses.replace(CONFIG, version="2"), make_network())
+    message = "exported.onnx' says that it is of model tiny, version 2, expected tiny, version 1"
+    with pytest.raises(ModelError, match=message):
+        OnnxEngine(folder, graph=exported(copy, frontend=False))
+
+
+def test_graphs_are_for_onnx_on_the_cpu(folder, exported):
+    path = exported(frontend=False)
+    with pytest.raises(ConfigError, match=r"engine 'torch' was asked for with the graph '.*exported.onnx', which"):
+        load_engine(folder, engine="torch", graph=path)
+    with pytest.raises(ConfigError, match="engine 'onnx' was asked for with device 'cuda', it runs on the CPU alone"):
+        load_engine(folder, device="cuda", graph=path)
+
+
 # ---------------------------------------------------------------- what it loads
 
 
@@ -193,7 +284,7 @@ def test_a_run_on_the_cpu_loads_nothing_heavy(command):
         "import sys\n"
         "from compactcli.cli.app import main\n"
         f"code = main(['{command}', '--format', 'jsonl', '--device', 'cpu', '--quiet', sys.argv[1]])\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"print([name for name in {(*HEAVY, 'rich')!r} if name in sys.modules])\n"
         "sys.exit(code)\n"
     )
     result = subprocess.run(

@@ -90,7 +90,14 @@ def test_eight_bits_are_smaller_and_told_apart(folder, frontend, recordings, noi
     model = onnx.load_model_from_string(content)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     producers = {output: node.op_type for node in model.graph.node for output in node.output}
-    assert {producers[name] for node in convolutions for name in node.input[:2]} == {"DequantizeLinear"}
+    # the kernel of an eight-bit one is no initializer any more
+    shapes = {item.name: item.dims for item in model.graph.initializer}
+    wide = [node for node in convolutions if node.input[1] in shapes]
+    assert len(wide) == 6  # the stem, and a depth-wise one in each block
+    assert all(max(shapes[node.input[1]][2:]) > 1 for node in wide)
+    narrow = [node for node in convolutions if node not in wide]
+    assert len(narrow) == 7  # a pointwise one in each block, and the heads
+    assert {producers[name] for node in narrow for name in node.input[:2]} == {"DequantizeLinear"}
     assert {node.domain for node in model.graph.node} == {""}
     assert {item.key: item.value for item in model.metadata_props} == describe(CONFIG)
     kinds = [item.data_type for item in onnx.load_model_from_string(whole).graph.initializer]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "torch")
+PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "torch", "typer")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """``compact evaluate``: a model's figures on held-out recordings."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 def evaluate(
     corpus: options.Corpus,
     model: options.ModelName = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            "--graph",
+            metavar="FILE",
+            help="Measure this file in place of the model's network: what compact export --no-frontend wrote of it.",
+            show_default=False,
+        ),
+    ] = None,
     soundscapes: Annotated[
         int, typer.Option("--soundscapes", min=1, help="Ten-second soundscapes to mix for event detection.")
     ] = 300,
@@ -46,20 +56,20 @@ def evaluate(
 
     from rich.console import Console
 
-    from compactcli import inference
     from compactcli.checkpoint import DEFAULT_MODEL, find_model
     from compactcli.cli.console import stdout_is_terminal
     from compactcli.cli.output import open_output
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.conditions import CLEAN, make_conditions
     from compactcli.datasets import TEST
+    from compactcli.engine import load_engine
     from compactcli.evaluation import evaluate as measure
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe
 
     folder = find_model(model or DEFAULT_MODEL)
     recipe = read_recipe(folder / "recipe.toml")
-    engine = inference.load_model(folder, device=device)
+    engine = load_engine(folder, device=device, graph=graph)
     conditions = make_conditions(condition or [CLEAN.name], corpus=corpus, sample_rate=recipe.features.sample_rate)
     with StepProgress(active=not quiet) as progress:
         held_out = HeldOut(
@@ -102,7 +112,7 @@ def _print_table(console: "Console", figures: "Evaluation", *, titled: bool) -> 
     for name, value, over in figures.summary():
         table.add_row(name, value, over)
     console.print(table)
-    confusions = Table("true scene", "heard as", "clips")
-    for truth, heard, clips in figures.scene_confusions(10):
-        confusions.add_row(truth, heard, str(clips))
+    confusions = Table("true scene", "heard as", "recordings")
+    for truth, heard, recordings in figures.scene_confusions(10):
+        confusions.add_row(truth, heard, str(recordings))
     console.print(confusions)

@@ -1,6 +1,5 @@
 """``compact export``: a model becomes one file that other programs can run."""
 
-import secrets
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +23,7 @@ class Target(StrEnum):
 
 
 class Precision(StrEnum):
-    """Numbers that the convolutions are stored and computed in."""
+    """Numbers that the 1x1 convolutions, nearly all of the network, are stored and computed in."""
 
     FP32 = "fp32"
     INT8 = "int8"
@@ -41,7 +40,7 @@ def export(
     ] = "compactnet",
     to: Annotated[Target, typer.Option("--to", help="Format of the file.")] = Target.ONNX,
     precision: Annotated[
-        Precision, typer.Option("--precision", help="int8 is a third of the size, less exact, and needs --ranges.")
+        Precision, typer.Option("--precision", help="int8 is less than half the size, less exact, and needs --ranges.")
     ] = Precision.FP32,
     frontend: Annotated[
         bool,
@@ -75,6 +74,8 @@ def export(
 
     Example: compact export compactnet --output compactnet.onnx
     """
+    import secrets
+
     from compactcli.checkpoint import find_model, read_config
     from compactcli.cli.console import say
     from compactcli.cli.output import check_output, unwritable

@@ -13,7 +13,7 @@ __all__ = ["ENGINES", "Engine", "LogitChunk", "StagedEngine", "load_engine"]
 ENGINES = ("auto", "onnx", "torch")
 
 
-def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto") -> StagedEngine:
+def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto", graph: Path | None = None) -> StagedEngine:
     """Load a model folder onto a device.
 
     Args:
@@ -21,15 +21,24 @@ def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto") -> 
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where it is there.
         engine: ``onnx``, for the CPU alone; ``torch``; or ``auto``: torch on CUDA, and on the CPU onnx where the folder
             holds a graph for it.
+        graph: A network alone that ``compact export`` wrote of the model, for the onnx engine to run in place of the
+            folder's own.
 
     Raises:
-        ModelError: The folder cannot be loaded.
+        ModelError: The folder or the graph cannot be loaded.
         DeviceError: The device is not there.
         ConfigError: The engine is unknown, does not run on that device, or is not installed.
     """
     if engine not in ENGINES:
         raise ConfigError(f"engine '{engine}' is unknown, expected one of {', '.join(ENGINES)}")
     check_device(device)
+    if graph is not None:
+        if engine == "torch":
+            raise ConfigError(
+                f"engine 'torch' was asked for with the graph '{graph}', which engine 'onnx' runs",
+                hint="leave one of them out",
+            )
+        engine = "onnx"
     if engine == "onnx" and device not in ("auto", "cpu"):
         raise ConfigError(
             f"engine 'onnx' was asked for with device '{device}', it runs on the CPU alone",
@@ -44,7 +53,7 @@ def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto") -> 
         require_package("onnxruntime", purpose="engine 'onnx'")
         from compactcli.engine.onnx import OnnxEngine
 
-        return OnnxEngine(folder)
+        return OnnxEngine(folder, graph=graph)
     require_package("torch", purpose=f"device '{device}'" if device.startswith("cuda") else "engine 'torch'")
     from compactcli.engine.torch import TorchEngine
 

@@ -1,6 +1,8 @@
 """The onnx engine: numpy's log-mel and onnxruntime on the CPU, without torch."""
 
+import itertools
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from compactcli.checkpoint import GRAPH, read_config, verify
 from compactcli.config import ModelConfig
-from compactcli.engine.base import EngineStages, LogitChunk, Waveform, stream_logits
+from compactcli.engine.base import EngineStages, LogitChunk, Waveform, Window, cut_windows
 from compactcli.errors import ModelError
 from compactcli.logmel import LogMels, NumpyLogMel
 
@@ -31,31 +33,57 @@ class OnnxEngine:
 
     Args:
         folder: Model folder with a graph.
+        graph: A network alone that ``compact export`` wrote of the model, to run in place of the folder's own.
         threads: Threads of this engine; None takes ``OMP_NUM_THREADS``, or else one for each core that the process may
             use.
 
     Raises:
-        ModelError: The folder cannot be loaded.
+        ModelError: The folder or the graph cannot be loaded, or they do not belong together.
     """
 
     device = "cpu"
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, *, graph: Path | None = None, threads: int | None = None) -> None:
         self.config = read_config(folder)
         verify(folder, self.config)
-        self._session = _open_session(folder, self.config, threads=usable_threads() if threads is None else threads)
+        self._threads = usable_threads() if threads is None else threads
+        path = _own_graph(folder, self.config) if graph is None else graph
+        hint = "reinstall the model" if graph is None else "write it with compact export --no-frontend"
+        self._session = _open_session(path, threads=self._threads, hint=hint)
+        _check_shapes(path, self._session, self.config, hint=hint)
+        if graph is not None:
+            _check_origin(path, self._session, self.config)
         self._log_mel = NumpyLogMel(self.config.features)
 
     def stream(self, blocks: Iterable[Waveform]) -> Iterator[LogitChunk]:
         """See `compactcli.engine.base.Engine.stream`."""
-        return stream_logits(blocks, self._run, config=self.config, context_frames=self.config.network.context_frames)
+        windows = cut_windows(blocks, config=self.config, context_frames=self.config.network.context_frames)
+        if self._threads > 1:
+            first = list(itertools.islice(windows, 2))
+            windows = itertools.chain(first, windows)
+            if len(first) == 2:
+                yield from self._stream_ahead(windows)
+                return
+        for window in windows:
+            yield window.keep(self._logits(self._log_mel.of_padded(window.waveform)))
+
+    def _stream_ahead(self, windows: Iterable[Window]) -> Iterator[LogitChunk]:
+        """The network hears a window while this thread decodes the next one and makes its log-mel."""
+        from concurrent.futures import Future, ThreadPoolExecutor  # not for the one window of a short recording
+
+        running: deque[tuple[Window, Future[LogitChunk]]] = deque()
+        with ThreadPoolExecutor(max_workers=1) as network:
+            for window in windows:
+                running.append((window, network.submit(self._logits, self._log_mel.of_padded(window.waveform))))
+                if len(running) == 2:
+                    heard, logits = running.popleft()
+                    yield heard.keep(logits.result())
+            for heard, logits in running:
+                yield heard.keep(logits.result())
 
     def stages(self) -> EngineStages:
         """See `compactcli.engine.base.StagedEngine.stages`."""
         return EngineStages(log_mel=self._log_mel.of_padded, network=self._logits)
-
-    def _run(self, waveform: Waveform) -> LogitChunk:
-        return self._logits(self._log_mel.of_padded(waveform))
 
     def _logits(self, log_mel: LogMels) -> LogitChunk:
         scenes, events = self._session.run(OUTPUTS, {INPUT: log_mel[None]})
@@ -72,7 +100,7 @@ def usable_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _open_session(folder: Path, config: ModelConfig, *, threads: int) -> onnxruntime.InferenceSession:
+def _own_graph(folder: Path, config: ModelConfig) -> Path:
     path = folder / GRAPH
     if GRAPH not in config.sha256:
         found = "hold no sha256 of it" if path.exists() else "name none"
@@ -80,6 +108,10 @@ def _open_session(folder: Path, config: ModelConfig, *, threads: int) -> onnxrun
             f"the onnx engine needs '{path}', the model's settings {found}",
             hint="use --engine torch, or write the model folder again with the package onnx installed",
         )
+    return path
+
+
+def _open_session(path: Path, *, threads: int, hint: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -90,15 +122,13 @@ def _open_session(folder: Path, config: ModelConfig, *, threads: int) -> onnxrun
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors, which are raised as well; warnings are for whoever made the graph
     try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except GRAPH_ERRORS as error:
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"graph '{path}' cannot be loaded: {reason}", hint="reinstall the model") from error
-    _check_shapes(path, session, config)
-    return session
+        raise ModelError(f"graph '{path}' cannot be loaded: {reason}", hint=hint) from error
 
 
-def _check_shapes(path: Path, session: onnxruntime.InferenceSession, config: ModelConfig) -> None:
+def _check_shapes(path: Path, session: onnxruntime.InferenceSession, config: ModelConfig, *, hint: str) -> None:
     found = {item.name: list(item.shape) for item in (*session.get_inputs(), *session.get_outputs())}
     frames = {name: [length if isinstance(length, int) else "n" for length in found[name]] for name in found}
     expected = {
@@ -107,6 +137,15 @@ def _check_shapes(path: Path, session: onnxruntime.InferenceSession, config: Mod
         OUTPUTS[1]: [1, "n", len(config.events)],
     }
     if frames != expected:
+        raise ModelError(f"graph '{path}' has inputs and outputs {frames}, expected {expected}", hint=hint)
+
+
+def _check_origin(path: Path, session: onnxruntime.InferenceSession, config: ModelConfig) -> None:
+    facts = session.get_modelmeta().custom_metadata_map
+    found, expected = (facts.get("name"), facts.get("version")), (config.name, config.version)
+    if found != expected:
         raise ModelError(
-            f"graph '{path}' has inputs and outputs {frames}, expected {expected}", hint="reinstall the model"
+            f"graph '{path}' says that it is of model {found[0]}, version {found[1]}, expected {config.name}, "
+            f"version {config.version}",
+            hint="name the model that it was exported from",
         )
