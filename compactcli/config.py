@@ -15,6 +15,7 @@ from compactcli.errors import ConfigError
 from compactcli.timing import FrameClock
 
 FORMAT_VERSION = 1
+LONGEST_MEDIAN_S = 60.0  # a median keeps its whole window in memory
 LOWEST_THRESHOLD = 0.01  # a sigmoid is never 0: without a floor, a large hysteresis would let no event end
 
 T = typing.TypeVar("T")
@@ -145,7 +146,7 @@ class DetectionConfig:
         threshold: A class is active where its smoothed probability is at or above this, in [0, 1].
         class_thresholds: Thresholds of single classes, which override ``threshold``.
         hysteresis: How far below its threshold a class may fall while an event goes on, in [0, 1]; not below 0.01.
-        median_s: Length of the median filter in seconds; 0 switches it off.
+        median_s: Length of the median filter in seconds, at most 60; 0 switches it off.
         max_gap_s: Gaps up to this many seconds inside one class are closed.
         min_duration_s: Events shorter than this many seconds are dropped, after gaps were closed.
     """
@@ -164,6 +165,7 @@ class DetectionConfig:
         for name in ("median_s", "max_gap_s", "min_duration_s"):
             value = getattr(self, name)
             require(math.isfinite(value) and value >= 0, f"{name} is {value}, expected seconds, 0 or more")
+        require(self.median_s <= LONGEST_MEDIAN_S, f"median_s is {self.median_s}, expected at most {LONGEST_MEDIAN_S}")
 
     def threshold_of(self, label: str) -> float:
         """Threshold that holds for one class."""

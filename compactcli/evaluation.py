@@ -5,7 +5,7 @@ from held-out recordings only. A condition changes each waveform after it was re
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,11 @@ from compactcli.audio import Waveform
 from compactcli.calibration import calibrated_logits, event_probabilities, scene_probabilities
 from compactcli.conditions import CLEAN, Condition
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
-from compactcli.detection import detect_events, median_filter
+from compactcli.detection import detect_events
 from compactcli.engine import Engine
 from compactcli.events import Event, events_to_roll
 from compactcli.figures import Evaluation, EventCalibration
-from compactcli.heldout import HeldOut, SceneClip
+from compactcli.heldout import HeldOut, SceneRecording
 from compactcli.metrics.clip import ClipMetrics, clip_metrics
 from compactcli.metrics.counts import RecordingEvents
 from compactcli.metrics.event import event_metrics
@@ -27,6 +27,7 @@ from compactcli.metrics.psds import PSDS1, PSDS2, psds
 from compactcli.metrics.reliability import expected_calibration_error, reliability
 from compactcli.metrics.segment import segment_metrics
 from compactcli.scores import FrameScores
+from compactcli.smoothing import median_filter
 from compactcli.soundscapes import Soundscape
 from compactcli.timing import FrameClock
 
@@ -101,33 +102,39 @@ def tagging_metrics(
 
 
 def scene_metrics(
-    listen: Ear, config: ModelConfig, clips: Iterable[SceneClip], report: Callable[[], None]
+    listen: Ear, config: ModelConfig, recordings: Iterable[SceneRecording], report: Callable[[], None]
 ) -> tuple[ClipMetrics, ClipMetrics]:
-    """Scene classification: every recording as a whole, and every clip by itself.
-
-    Args:
-        listen: Hears a clip.
-        config: Scenes and their calibration.
-        clips: Clips of equal length where a recording has several.
-        report: Called after every clip.
+    """Scene classification: every recording as a whole, as ``classify`` hears it, and every clip of it by itself.
 
     Returns:
-        One answer a recording, from the mean logits of its clips, as ``classify`` gives; and one answer a clip.
+        Metrics over recordings, and over clips.
     """
-    logits, truth = [], []
-    clips_of: dict[str, list[int]] = {}
-    for number, clip in enumerate(clips):
-        logits.append(listen(clip.waveform).scenes)
-        truth.append(config.scenes.index(clip.scene))
-        clips_of.setdefault(clip.recording, []).append(number)
+    whole, clips = _SceneAnswers(), _SceneAnswers()
+    for recording in recordings:
+        truth = config.scenes.index(recording.scene)
+        answer = scene_probabilities(listen(recording.waveform).scenes, config.calibration)
         report()
-    whole = [np.mean([logits[number] for number in numbers], axis=0) for numbers in clips_of.values()]
-    whole_truth = [truth[numbers[0]] for numbers in clips_of.values()]
+        whole.add(truth, answer)
+        if len(recording.clips) == 1:
+            clips.add(truth, answer)
+            continue
+        for clip in recording.clips:
+            clips.add(truth, scene_probabilities(listen(clip).scenes, config.calibration))
+            report()
+    return whole.metrics(), clips.metrics()
 
-    def metrics(truth: list[int], logits: list[npt.NDArray[np.float64]]) -> ClipMetrics:
-        return clip_metrics(truth, np.array([scene_probabilities(item, config.calibration) for item in logits]))
 
-    return metrics(whole_truth, whole), metrics(truth, logits)
+@dataclass
+class _SceneAnswers:
+    truth: list[int] = field(default_factory=list)
+    probabilities: list[npt.NDArray[np.float64]] = field(default_factory=list)
+
+    def add(self, truth: int, probabilities: npt.NDArray[np.float64]) -> None:
+        self.truth.append(truth)
+        self.probabilities.append(probabilities)
+
+    def metrics(self) -> ClipMetrics:
+        return clip_metrics(np.array(self.truth), np.array(self.probabilities))
 
 
 def hear_soundscapes(
@@ -213,7 +220,7 @@ def evaluate(
     ]
     esc50, esc50_classes = tagging_metrics(listen, config, held_out, "esc50", report)
     urbansound8k, urbansound8k_classes = tagging_metrics(listen, config, held_out, "urbansound8k", report)
-    recordings, clips = scene_metrics(listen, config, held_out.scene_clips(), report)
+    recordings, clips = scene_metrics(listen, config, held_out.scenes(), report)
     return Evaluation(
         scenes=recordings,
         scene_clips=clips,

@@ -77,7 +77,7 @@ class Evaluation:
 
         soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
         recordings = f"{self.scenes.n_clips} recordings"
-        clips = f"{self.scene_clips.n_clips} clips of up to {SCENE_CLIP_S:g} s"
+        clips = f"{self.scene_clips.n_clips} clips, long recordings cut every {SCENE_CLIP_S:g} s"
         return [
             ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), recordings),
             ("scenes, accuracy", percent(self.scenes.accuracy), recordings),

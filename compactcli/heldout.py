@@ -20,18 +20,18 @@ SIMULATED_PER_SCENE = 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SceneClip:
-    """A clip with its scene.
+class SceneRecording:
+    """A recording, or a simulated scene, with its scene.
 
     Args:
         scene: True scene.
-        recording: What it was cut from; a simulated scene is a recording of its own.
         waveform: Samples at the recipe's sample rate.
+        clips: The same in clips of 10 s, a rest left out; itself where it is shorter than two of them.
     """
 
     scene: str
-    recording: str
     waveform: Waveform
+    clips: tuple[Waveform, ...]
 
 
 class HeldOut:
@@ -69,22 +69,21 @@ class HeldOut:
         """Samples of a recording."""
         return read_audio(self.corpus / recording.path, sample_rate=self.recipe.features.sample_rate)
 
-    def scene_clips(self) -> Iterator[SceneClip]:
-        """Every recording that is a scene, long ones in clips, then simulated scenes."""
+    def scenes(self) -> Iterator[SceneRecording]:
+        """Every recording that is a scene, then simulated scenes."""
         length = round(SCENE_CLIP_S * self.recipe.features.sample_rate)
         for recording in self.recordings:
             if recording.scene is None:
                 continue
             waveform = self.waveform(recording)
-            n_clips = max(1, len(waveform) // length)
-            for piece in range(n_clips):
-                part = waveform[piece * length : (piece + 1) * length] if n_clips > 1 else waveform
-                yield SceneClip(scene=recording.scene, recording=recording.path, waveform=part)
+            starts = range(0, len(waveform) - length + 1, length)
+            clips = tuple(waveform[start : start + length] for start in starts) if len(starts) > 1 else (waveform,)
+            yield SceneRecording(scene=recording.scene, waveform=waveform, clips=clips)
         rng = np.random.default_rng([self.recipe.seed, 1])
         for name, scene in self.recipe.scenes.items():
             if scene.layers:
-                for number, clip in enumerate(self.mixer.scenes(rng, name, SIMULATED_PER_SCENE)):
-                    yield SceneClip(scene=name, recording=f"simulated {name} {number}", waveform=clip.waveform)
+                for clip in self.mixer.scenes(rng, name, SIMULATED_PER_SCENE):
+                    yield SceneRecording(scene=name, waveform=clip.waveform, clips=(clip.waveform,))
 
     def soundscapes(self, n_clips: int) -> Iterator[Soundscape]:
         """The same soundscapes at every call."""

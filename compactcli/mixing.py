@@ -122,7 +122,7 @@ class Mixer:
         teacher = self.bank.teacher
         if teacher.count[part.recording] == 0:
             return -1
-        middle_s = (part.source_start + part.length / 2) / self.planner.frame_rate
+        middle_s = (part.source_start + part.length * part.stretch / 2) / self.planner.frame_rate
         nearest = int(np.clip(round(middle_s / teacher.window_s - 0.5), 0, teacher.count[part.recording] - 1))
         return int(teacher.first[part.recording]) + nearest
 

@@ -120,8 +120,7 @@ class CompactConv2d(nn.Module):
         ConfigError: Channels are not divisible by the group size, or a kernel side is even.
 
     Source:
-        arXiv 2007.01696, the block's figure (``group_size=2``). The operations beyond plain pooling
-        are ours.
+        arXiv 2007.01696, the block's figure (``group_size=2``). The choice of operations is ours.
     """
 
     def __init__(

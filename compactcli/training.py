@@ -17,7 +17,7 @@ from torch import nn
 from compactcli.audio import read_audio
 from compactcli.augment import response_curves
 from compactcli.bank import LogMelBank, load_bank
-from compactcli.checkpoint import load_network
+from compactcli.checkpoint import WEIGHTS, load_network, read_config
 from compactcli.config import to_json
 from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
 from compactcli.errors import ConfigError
@@ -110,7 +110,7 @@ def train(
         The trained network, in evaluation mode.
 
     Raises:
-        ConfigError: ``output`` holds the state of another recipe, or ``start`` is another network.
+        ConfigError: ``output`` holds the state of another recipe or start, or ``start`` is another network.
         ModelError: ``start`` cannot be loaded.
         ManifestError: The corpus' tables do not fit.
     """
@@ -131,7 +131,8 @@ def train(
     ).to(device)
     optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
     state = {"network": network, "heads": heads, "optimiser": optimiser}
-    step = _resume(output / STATE, state, recipe)
+    made_by = _made_by(recipe, start)
+    step = _resume(output / STATE, state, made_by)
     sums: dict[str, float] = {}
     counted, started = 0, time.monotonic()
     while step < options.steps:
@@ -156,7 +157,7 @@ def train(
             report(progress)
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
-            _save(output / STATE, state, recipe, step)
+            _save(output / STATE, state, made_by, step)
     return network.eval()
 
 
@@ -257,7 +258,12 @@ def _begins_like(network: CompactNet, trained: CompactNet) -> bool:
     )
 
 
-def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:
+def _made_by(recipe: Recipe, start: Path | None) -> str:
+    weights = None if start is None else read_config(start).sha256[WEIGHTS]
+    return json.dumps({"recipe": to_json(recipe), "start": weights})
+
+
+def _resume(path: Path, state: Mapping[str, Any], made_by: str) -> int:
     if not path.exists():
         return 0
     try:
@@ -267,9 +273,9 @@ def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:
             f"training state '{path}' cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
             hint="remove the file to start afresh",
         ) from error
-    if saved["recipe"] != json.dumps(to_json(recipe)):
+    if saved["made_by"] != made_by:
         raise ConfigError(
-            f"'{path}' was saved by another recipe than '{recipe.name}' as it is now",
+            f"'{path}' was saved by another recipe, or from another start, than this run's",
             hint="give an empty --output folder, or remove the file to start afresh",
         )
     for name, part in state.items():
@@ -277,10 +283,10 @@ def _resume(path: Path, state: Mapping[str, Any], recipe: Recipe) -> int:
     return int(saved["step"])
 
 
-def _save(path: Path, state: Mapping[str, Any], recipe: Recipe, step: int) -> None:
+def _save(path: Path, state: Mapping[str, Any], made_by: str, step: int) -> None:
     saved = {name: part.state_dict() for name, part in state.items()}
     temporary = path.with_suffix(".tmp")
-    torch.save({**saved, "step": step, "recipe": json.dumps(to_json(recipe))}, temporary)
+    torch.save({**saved, "step": step, "made_by": made_by}, temporary)
     temporary.replace(path)
 
 

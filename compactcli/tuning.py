@@ -11,13 +11,13 @@ import numpy.typing as npt
 from compactcli.calibration import fit_event_biases, fit_event_scale, fit_scene_scale
 from compactcli.checkpoint import save_model
 from compactcli.config import CalibrationConfig, ModelConfig
-from compactcli.detection import median_filter
 from compactcli.engine import Engine, load_engine
 from compactcli.evaluation import hear
 from compactcli.events import events_to_roll
 from compactcli.heldout import HeldOut
 from compactcli.model import CompactNet
 from compactcli.recipe import Recipe
+from compactcli.smoothing import median_filter
 
 N_SOUNDSCAPES = 400
 # the resolution of the segment-based metric that the operating point is chosen for
@@ -64,10 +64,11 @@ def fit_calibration(
     biases = fit_event_biases(*pooled, prior_weight=PRIOR_WEIGHT)
     biases = np.minimum(biases, -NOISE_MARGIN - (scale * _noise_logits(engine) + shift))
     scene_logits, scene_truth = [], []
-    for clip in held_out.scene_clips():
-        scene_logits.append(hear(engine, clip.waveform).scenes)
-        scene_truth.append(config.scenes.index(clip.scene))
-        report()
+    for recording in held_out.scenes():
+        for clip in recording.clips:
+            scene_logits.append(hear(engine, clip).scenes)
+            scene_truth.append(config.scenes.index(recording.scene))
+            report()
     return CalibrationConfig(
         scene_scale=round(fit_scene_scale(np.array(scene_logits), np.array(scene_truth)), 4),
         event_scale=round(scale, 4),
@@ -76,14 +77,19 @@ def fit_calibration(
 
 
 def release(
-    network: CompactNet, recipe: Recipe, held_out: HeldOut, output: Path, *, report: Callable[[], None] = lambda: None
+    network: CompactNet,
+    recipe: Recipe,
+    held_out: HeldOut | None,
+    output: Path,
+    *,
+    report: Callable[[], None] = lambda: None,
 ) -> ModelConfig:
     """Write a trained network as a calibrated model folder.
 
     Args:
         network: With its final weights.
         recipe: What it was trained by.
-        held_out: Validation recordings.
+        held_out: Validation recordings; None leaves the scores as the network gives them.
         output: Model folder.
         report: Called after every clip that is listened to.
     """
@@ -101,7 +107,9 @@ def release(
             "seed": recipe.seed,
         },
     )
-    save_model(output, config, network)
+    uncalibrated = save_model(output, config, network)
+    if held_out is None:
+        return uncalibrated
     # calibrated on the CPU, where most people will run it
     calibration = fit_calibration(load_engine(output, device="cpu"), held_out, report=report)
     return save_model(output, dataclasses.replace(config, calibration=calibration), network)

@@ -51,8 +51,9 @@ class Oracle:
             detection=EXACT,
         )
         self.scenes, self.events = {}, {}
-        for clip in held_out.scene_clips():
-            self.scenes[clip.waveform.tobytes()] = self.config.scenes.index(clip.scene)
+        for recording in held_out.scenes():
+            for waveform in (recording.waveform, *recording.clips):
+                self.scenes[waveform.tobytes()] = self.config.scenes.index(recording.scene)
         for item in held_out.recordings:
             if item.event is not None and item.file not in wrong:
                 waveform = held_out.waveform(item)
@@ -114,20 +115,18 @@ def test_the_soundscapes_are_the_same_at_every_call(held_out, tiny_corpus, tiny_
     assert all(len(soundscape.waveform) == 160000 for soundscape in calls[0])
 
 
-def test_scene_clips_are_recordings_and_simulated_scenes(held_out):
-    clips = [(clip.scene, len(clip.waveform) / 16000) for clip in held_out.scene_clips()]
-    # 2 s of siren, 21 s of street as two clips of 10 s, then three simulated streets
-    assert clips[:-3] == [("rain", 2.0), ("street", 2.0), ("street", 10.0), ("street", 10.0), ("talk", 2.0)]
-    assert clips[-3:] == [("street", 10.0)] * 3
-    first, second = (list(held_out.scene_clips()) for _ in range(2))
+def test_scenes_are_recordings_and_simulated_ones(held_out):
+    first, second = (list(held_out.scenes()) for _ in range(2))
+    lengths = [(item.scene, len(item.waveform) / 16000) for item in first]
+    # a siren and a street, then three simulated streets
+    assert lengths == [("rain", 2.0), ("street", 2.0), ("street", 21.0), ("talk", 2.0), *[("street", 10.0)] * 3]
+    assert [len(item.clips) for item in first] == [1, 1, 2, 1, 1, 1, 1]
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.waveform, other.waveform)
-    # the two pieces of the street are one recording, every simulated scene is one of its own
-    assert [len({clip.recording for clip in part}) for part in (first, first[2:4], first[-3:])] == [7, 1, 3]
 
 
 def test_long_recordings_are_cut_without_overlap(held_out):
-    pieces = [clip.waveform for clip in held_out.scene_clips() if clip.scene == "street"][1:3]
+    pieces = [item.clips for item in held_out.scenes() if item.scene == "street"][1]
     whole = held_out.waveform(next(item for item in held_out.recordings if item.label == "street"))
     np.testing.assert_array_equal(np.concatenate(pieces), whole[:320000])
 
@@ -165,7 +164,7 @@ def test_who_knows_everything_gets_everything_right(held_out):
     assert figures.psds2.value == 1
     found_late = {label for label, value in figures.psds1.per_class.items() if value < 1}
     assert found_late <= closer_than_the_grid(held_out.soundscapes(N_SOUNDSCAPES))
-    assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 8
+    assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 7 + 2
     assert figures.scene_confusions(5) == []
 
 
@@ -184,16 +183,13 @@ def test_mistakes_are_counted(held_out):
 
 def test_a_recording_is_one_answer_whatever_its_clips_say(held_out):
     oracle = Oracle(held_out)
-    # the second piece of the street is taken for rain, less surely than the first for a street
-    second = [clip.waveform.tobytes() for clip in held_out.scene_clips() if clip.scene == "street"][2]
-    oracle.scenes[second] = 0
-    clips = [clip for clip in held_out.scene_clips() if clip.scene == "street"][1:3]
+    [street] = [item for item in held_out.scenes() if len(item.clips) == 2]
+    oracle.scenes[street.clips[1].tobytes()] = 0  # taken for rain
 
     def listen(waveform):
-        heard = hear(oracle, waveform)
-        return dataclasses.replace(heard, scenes=heard.scenes * (0.5 if waveform.tobytes() == second else 1.0))
+        return hear(oracle, waveform)
 
-    whole, by_clip = scene_metrics(listen, oracle.config, clips, lambda: None)
+    whole, by_clip = scene_metrics(listen, oracle.config, [street], lambda: None)
     assert (whole.n_clips, whole.accuracy) == (1, 1.0)
     assert (by_clip.n_clips, by_clip.accuracy) == (2, 0.5)
 
@@ -216,7 +212,7 @@ def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
     deaf = Condition(name="deaf", description="nothing is left", apply=apply)
     figures = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES, condition=deaf)
     # every waveform passed it as it is, and the model got what came out
-    assert len(heard) == N_SOUNDSCAPES + 3 + 2 + 8
+    assert len(heard) == N_SOUNDSCAPES + 3 + 2 + 7 + 2
     known = set(oracle.scenes) | set(oracle.events)
     assert {waveform.tobytes() for waveform in heard} == known
     assert figures.condition is deaf
@@ -293,7 +289,7 @@ def test_a_class_without_clips_has_no_recall(held_out):
 def test_the_summary_says_what_was_measured_over_what(held_out):
     summary = evaluate(Oracle(held_out), held_out, n_soundscapes=N_SOUNDSCAPES).summary()
     assert ("scenes, macro accuracy", "100.0 %", "7 recordings") in summary
-    assert ("scenes of clips, macro accuracy", "100.0 %", "8 clips of up to 10 s") in summary
+    assert ("scenes of clips, macro accuracy", "100.0 %", "8 clips, long recordings cut every 10 s") in summary
     assert ("ESC-50 test fold, top-1", "100.0 %", "3 clips") in summary
     assert ("segment-based (1 s) macro F1", "1.000", "5 soundscapes of 10 s") in summary
     assert ("PSDS2 (median 0 s)", "1.000", "5 soundscapes of 10 s") in summary

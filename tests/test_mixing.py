@@ -239,6 +239,12 @@ def test_the_teacher_window_is_the_nearest(bank, render, source_start, window):
     np.testing.assert_allclose(batch.teacher[0], bank.teacher.probabilities[window])
 
 
+def test_the_teacher_window_of_a_fast_piece_is_where_its_recording_is(bank, render):
+    # 50 frames at double speed are 2 s of the recording: their middle is 1 s after 4.4 s
+    batch = render(part(3, source_start=220, stretch=2.0))
+    np.testing.assert_allclose(batch.teacher[0], bank.teacher.probabilities[3])
+
+
 @pytest.mark.parametrize("kind", ["soundscape", "scene"])
 def test_mixed_clips_have_the_scene_of_their_plan_and_no_tags(render, kind):
     batch = render(part(1), part(0, level_db=3.0), kind=kind, scene="street")

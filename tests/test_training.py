@@ -174,11 +174,17 @@ def test_the_state_of_another_recipe_is_refused(run, tiny_recipe, tmp_path):
     before = (tmp_path / "output/state.pt").read_bytes()
     other = with_steps(tiny_recipe, learning_rate=1e-3)
     with pytest.raises(
-        ConfigError, match=r"'.*state.pt' was saved by another recipe than 'tiny' as it is now"
+        ConfigError, match=r"'.*state.pt' was saved by another recipe, or from another start, than this run's"
     ) as error:
         run("output", recipe=other)
     assert "empty --output folder" in error.value.hint
     assert (tmp_path / "output/state.pt").read_bytes() == before
+
+
+def test_the_state_of_another_start_is_refused(run, tiny_model):
+    run("output")
+    with pytest.raises(ConfigError, match=r"was saved by another recipe, or from another start, than this run's"):
+        run("output", start=tiny_model)
 
 
 def test_the_heads_do_without_dropped_channels(run, tiny_recipe):
