@@ -118,7 +118,7 @@ def split_of(row: _Row, split: SplitConfig, tested: frozenset[str]) -> str:
         split: What is held out.
         tested: Sources of which a row of any folder is on the test side.
     """
-    if row.file in split.dropped.get(row.folder, ()):
+    if (split.folders and row.folder not in split.folders) or row.file in split.dropped.get(row.folder, ()):
         return DROPPED
     if (
         row.fold in split.test_folds.get(row.folder, ())

@@ -1,15 +1,19 @@
 """A training recipe: which recordings teach which class, what is held out, and how training runs.
 
-One TOML file per released model; it is copied into the model's folder, so a model says how it was made.
+One TOML file per released model; it is copied into the model's folder, so a model says how it was made. A recipe
+may say ``based_on = "other.toml"`` and then hold only what is different.
 """
 
-import tomllib
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from compactcli.config import DetectionConfig, FeatureConfig, NetworkConfig, from_json, require
-from compactcli.errors import ConfigError
+from compactcli.tomlfiles import read_toml
+
+# the official folds of the corpus folder that --fold is about
+FOLDED, FOLDS = "esc50", ("1", "2", "3", "4", "5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +21,7 @@ class SplitConfig:
     """What is held out, always whole source recordings.
 
     Args:
+        folders: Corpus folders that are used at all; empty for all of them.
         test_folds: Corpus folder to its test folds.
         test_sources: Corpus folder to source names (file stem, track, speaker) that are test.
         test_prefixes: Corpus folder to beginnings of file names that are test.
@@ -26,6 +31,7 @@ class SplitConfig:
         validation_folders: Folders that validation sources come from.
     """
 
+    folders: tuple[str, ...] = ()
     test_folds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     test_sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     test_prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -246,10 +252,18 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        ConfigError: The file cannot be read, is not TOML, or holds unknown or wrong settings.
+        ConfigError: The file, or one that it is based on, cannot be read, is not TOML, or holds unknown or wrong
+            settings.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"recipe '{path}' cannot be read: {error}", hint="give a TOML recipe") from error
-    return from_json(Recipe, table, where=str(path), partial=True)
+    return from_json(Recipe, read_toml(path), where=str(path), partial=True)
+
+
+def with_fold(recipe: Recipe, fold: str) -> Recipe:
+    """The recipe with another official fold of ESC-50 held out; everything else stays.
+
+    Raises:
+        ConfigError: ESC-50 has no such fold.
+    """
+    require(fold in FOLDS, f"fold is '{fold}', expected one of {', '.join(FOLDS)}")
+    folds = {**recipe.split.test_folds, FOLDED: (fold,)}
+    return dataclasses.replace(recipe, split=dataclasses.replace(recipe.split, test_folds=folds))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -6,6 +7,9 @@ from tiny_corpus import RECIPE, write_wav
 from compactcli.checkpoint import read_config
 from compactcli.cli.app import main
 from compactcli.cli.steps import StepProgress, cache_folder
+from compactcli.config import CalibrationConfig
+from compactcli.recipe import read_recipe
+from compactcli.tomlfiles import is_whole
 
 
 @pytest.fixture
@@ -80,8 +84,50 @@ def test_a_changed_recipe_does_not_go_on(train, tmp_path):
     changed.write_text(RECIPE.replace("seed = 3", "seed = 4"), encoding="utf-8")
     code, _, err = train(recipe=changed)
     assert code == 2
-    assert "was saved by another recipe than 'tiny'" in err
+    assert "was saved by another recipe, or from another start, than this run's" in err
     assert "give an empty --output folder" in err
+
+
+def test_a_fold_and_a_seed_are_written_into_the_recipe(train, tmp_path):
+    code, _, _ = train("--quiet", "--fold", 2, "--seed", 9)
+    assert code == 0
+    text = (tmp_path / "model/recipe.toml").read_text(encoding="utf-8")
+    assert text.startswith("# tiny.toml with everything that it is based on and all options\n")
+    kept, asked = read_recipe(tmp_path / "model/recipe.toml"), read_recipe(tmp_path / "tiny.toml")
+    assert kept.split.test_folds == {"esc50": ("2",), "urbansound8k": ("3",)}
+    assert kept.seed == 9
+    split = dataclasses.replace(kept.split, test_folds=asked.split.test_folds)
+    assert dataclasses.replace(kept, seed=3, split=split) == asked
+    assert read_config(tmp_path / "model").training["seed"] == 9
+    # what it was trained by goes on without the options
+    assert train("--quiet", recipe=tmp_path / "model/recipe.toml")[0] == 0
+    assert (tmp_path / "model/recipe.toml").read_text(encoding="utf-8") == text
+
+
+def test_a_recipe_that_is_based_on_another_is_kept_whole(train, tmp_path):
+    based = tmp_path / "based.toml"
+    based.write_text('based_on = "tiny.toml"\nname = "based"\n[optimisation]\nsteps = 4\n', encoding="utf-8")
+    assert train("--quiet", recipe=based)[0] == 0
+    kept = read_recipe(tmp_path / "model/recipe.toml")
+    assert (kept.name, kept.optimisation.steps, kept.optimisation.batch_size) == ("based", 4, 4)
+    assert is_whole(tmp_path / "model/recipe.toml")
+    assert kept == read_recipe(based)
+
+
+def test_without_validation_recordings_nothing_is_calibrated(train, tmp_path):
+    recipe = tmp_path / "all.toml"
+    recipe.write_text(RECIPE.replace("validation_share = 0.3", "validation_share = 0.0"), encoding="utf-8")
+    code, _, err = train(recipe=recipe)
+    assert code == 0
+    assert read_config(tmp_path / "model").calibration == CalibrationConfig()
+    assert err.splitlines() == [f"wrote {tmp_path / 'model'}: 3 scenes, 5 events"]
+
+
+def test_a_fold_that_is_not_there_ends_with_2(train, tmp_path):
+    code, out, err = train("--fold", 6)
+    assert (code, out) == (2, "")
+    assert "fold is '6', expected one of 1, 2, 3, 4, 5" in err
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("damage", ["recipe", "corpus", "device"])

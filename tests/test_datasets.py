@@ -97,6 +97,15 @@ def test_files_that_the_recipe_drops_are_on_no_side(tiny_corpus, tiny_recipe):
     assert sides["ambience/audio/avenue.ogg"] == TRAIN
 
 
+def test_folders_that_are_not_used_are_on_no_side(tiny_corpus, tiny_recipe):
+    split = dataclasses.replace(tiny_recipe.split, folders=("esc50", "music"))
+    recordings = read_corpus(tiny_corpus, dataclasses.replace(tiny_recipe, split=split))
+    assert {item.folder for item in recordings if item.split != DROPPED} == {"esc50", "music"}
+    # what is used stays where it was
+    sides = {path: item.split for path, item in by_path(read_corpus(tiny_corpus, tiny_recipe)).items()}
+    assert all(item.split == sides[item.path] for item in recordings if item.folder in ("esc50", "music"))
+
+
 def test_a_recording_that_tests_another_folder_is_dropped(tiny_corpus, tiny_recipe):
     recordings = read_corpus(tiny_corpus, tiny_recipe)
     [dropped] = [item for item in recordings if item.split == DROPPED]

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from tiny_corpus import RECIPE
 
 from compactcli.config import from_json, to_json
 from compactcli.errors import ConfigError
-from compactcli.recipe import OptimisationConfig, Recipe, SceneLayer, SplitConfig, read_recipe
+from compactcli.recipe import OptimisationConfig, Recipe, SceneLayer, SplitConfig, read_recipe, with_fold
 
 RELEASED = Path(__file__).parent.parent / "models/compactnet/recipe.toml"
 
@@ -119,3 +120,26 @@ def test_shares_of_the_teacher_ask_for_a_mapping_of_every_event(tmp_path):
     text = RECIPE.replace("[optimisation]", "[optimisation]\nteacher_share = 0.5")
     with pytest.raises(ConfigError, match=r"teacher_share is 0.5, but events.teacher maps nothing to \['dog', 'music'"):
         read_recipe(write(tmp_path, text))
+
+
+def test_another_fold_is_held_out(tiny_recipe):
+    held = with_fold(tiny_recipe, "2")
+    assert held.split.test_folds == {"esc50": ("2",), "urbansound8k": ("3",)}
+    assert with_fold(held, "5") == tiny_recipe
+    with pytest.raises(ConfigError, match=r"fold is '0', expected one of 1, 2, 3, 4, 5"):
+        with_fold(tiny_recipe, "0")
+
+
+def test_a_recipe_may_be_based_on_another(tmp_path):
+    write(tmp_path, RECIPE)
+    other = tmp_path / "other.toml"
+    other.write_text(
+        'based_on = "recipe.toml"\n[split.test_folds]\nesc50 = ["1"]\n[mix]\nclip_s = 2.0\n', encoding="utf-8"
+    )
+    recipe, base = read_recipe(other), read_recipe(tmp_path / "recipe.toml")
+    assert recipe.mix == dataclasses.replace(base.mix, clip_s=2.0)
+    assert recipe.split.test_folds == {"esc50": ("1",), "urbansound8k": ("3",)}
+    assert dataclasses.replace(recipe, mix=base.mix, split=base.split) == base
+    other.write_text('based_on = "recipe.toml"\n[mix]\nclip_length = 2.0\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"other.toml.mix has unknown settings \['clip_length'\]"):
+        read_recipe(other)

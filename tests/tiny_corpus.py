@@ -198,7 +198,8 @@ def _esc50() -> list[dict[str, object]]:
         for fold, validation in ((1, False), (2, False), (3, True), (5, False)):
             number = freesound_id(1000 * (kind + 1) + 100 * fold, validation=validation)
             file = f"{fold}-{number}-A-{kind}.ogg"
-            rows.append({"file": file, "fold": fold, "category": category, "src_file": number, "duration_s": 2.0})
+            row = {"file": file, "fold": fold, "category": category, "src_file": number, "duration_s": 2.0}
+            rows.append({**row, "esc10": category != "siren"})
     return rows
 
 

@@ -1,8 +1,10 @@
 """The command ``compact``: every command is registered here, and every error becomes an exit code here.
 
-0 all done, 1 at least one recording failed, 2 nothing done because a request was wrong, 70 a bug, 130 interrupted.
+0 all done, 1 at least one recording failed, 2 nothing done because a request was wrong, 70 a bug, 130 interrupted,
+143 stopped by SIGTERM.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,10 +17,16 @@ from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
 from compactcli.cli.export import export
 from compactcli.cli.models import models
+from compactcli.cli.notices import say_device_warnings
+from compactcli.cli.stopping import EXIT_STOPPED, StoppedError, sigterm_stops
+from compactcli.cli.streams import fill_closed_streams
+from compactcli.cli.study import study
 from compactcli.cli.train import train
 from compactcli.errors import CompactError
 
 EXIT_BUG = 70
+# what nobody but the user can help, wherever it happens
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="compact",
@@ -34,6 +42,7 @@ app.command()(evaluate)
 app.command()(export)
 app.command()(bench)
 app.add_typer(models, name="models")
+app.add_typer(study, name="study")
 
 
 def _show_version(asked: bool) -> None:
@@ -66,8 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    fill_closed_streams()
     try:
-        app(args=words, prog_name="compact")
+        with sigterm_stops(), say_device_warnings():
+            app(args=words, prog_name="compact")
+    except StoppedError as stopped:
+        from compactcli.cli.console import say
+
+        say(stopped.message)
+        return EXIT_STOPPED
     except SystemExit as finished:
         return finished.code if isinstance(finished.code, int) else 0
     except CompactError as error:
@@ -76,9 +92,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_error(error)
         return error.exit_code
     except Exception as error:  # the last resort: whatever it is, it is a bug, and a shell wants an exit code
+        if isinstance(error, OSError) and error.errno in FULL:
+            return _say_full(error)
         _say_bug(error, with_traceback="--verbose" in words or "-v" in words)
         return EXIT_BUG
     return 0
+
+
+def _say_full(error: OSError) -> int:
+    """What --help meets, for example, when standard output goes into a file on a full disk."""
+    from compactcli.cli.console import say_error
+    from compactcli.cli.output import unwritable
+
+    failure = unwritable(str(error.filename or "standard output"), error)
+    say_error(failure)
+    return failure.exit_code
 
 
 def _say_bug(error: Exception, *, with_traceback: bool) -> None:
@@ -86,7 +114,7 @@ def _say_bug(error: Exception, *, with_traceback: bool) -> None:
 
     from compactcli.cli.console import say_error
 
-    if with_traceback:
+    if with_traceback and sys.stderr is not None:
         sys.stderr.write("".join(traceback.format_exception(error)))
     text = " ".join(str(error).split())
     hint = None if with_traceback else "run it again with --verbose and report what it prints"

@@ -1,6 +1,5 @@
 """``compact train``: a corpus and a recipe become a model folder."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from compactcli.cli import options
 
 if TYPE_CHECKING:
+    from compactcli.recipe import Recipe
     from compactcli.training import Progress
 
 
@@ -19,6 +19,13 @@ def train(
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Model folder to write; a stopped run goes on there."),
     ],
+    fold: Annotated[
+        str | None,
+        typer.Option("--fold", metavar="N", help="Official fold of ESC-50 to hold out, 1 to 5, not the recipe's."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of all randomness, not the recipe's.")
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="NAME|FOLDER", help="Begin with the weights of this model, not random ones."),
@@ -29,22 +36,30 @@ def train(
 ) -> None:
     """Train a model by a recipe, calibrate it and write it as a folder for --model.
 
+    The recipe is copied into the folder, whole where it is based on another one or an option changes it.
+
     Example: compact train models/compactnet/recipe.toml --corpus corpus --output my-model
     """
     from compactcli.packages import require_package
 
     require_package("torch", purpose="compact train")
+    import dataclasses
+
     from compactcli.checkpoint import find_model, read_config
     from compactcli.cli.console import say
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.datasets import VALIDATION
     from compactcli.engine.torch import choose_device
     from compactcli.heldout import HeldOut
-    from compactcli.recipe import read_recipe
+    from compactcli.recipe import read_recipe, with_fold
     from compactcli.training import train as train_network
     from compactcli.tuning import release
 
     recipe = read_recipe(recipe_path)
+    if fold is not None:
+        recipe = with_fold(recipe, fold)
+    if seed is not None:
+        recipe = dataclasses.replace(recipe, seed=seed)
     chosen = choose_device(device)
     with StepProgress(active=not quiet) as progress:
 
@@ -66,10 +81,24 @@ def train(
             loading=lambda done, total: progress.show("log-mels", done, total),
             start=None if start is None else find_model(start),
         )
-        held_out = HeldOut(corpus, recipe, split=VALIDATION, cache=cache_folder(cache))
+        held_out = None
+        if recipe.split.validation_share > 0:
+            held_out = HeldOut(corpus, recipe, split=VALIDATION, cache=cache_folder(cache))
         release(network, recipe, held_out, output, report=progress.counter("calibration"))
-    if recipe_path.resolve() != (output / "recipe.toml").resolve():
-        shutil.copyfile(recipe_path, output / "recipe.toml")
+    _keep_recipe(recipe_path, recipe, output / "recipe.toml")
     if not quiet:
         config = read_config(output)
         say(f"wrote {output}: {len(config.scenes)} scenes, {len(config.events)} events")
+
+
+def _keep_recipe(source: Path, recipe: "Recipe", kept: Path) -> None:
+    from compactcli.config import to_json
+    from compactcli.recipe import read_recipe
+    from compactcli.tomlfiles import is_whole, write_toml
+
+    if is_whole(source) and read_recipe(source) == recipe:
+        # with its comments
+        text = source.read_text(encoding="utf-8")
+    else:
+        text = f"# {source.name} with everything that it is based on and all options\n\n{write_toml(to_json(recipe))}"
+    kept.write_text(text, encoding="utf-8")
