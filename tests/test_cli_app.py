@@ -1,4 +1,5 @@
 import ast
+import errno
 import importlib.metadata
 import os
 import platform
@@ -76,6 +77,16 @@ def test_every_error_has_its_exit_code(kind, run_compact, write_tone, monkeypatc
     code, out, err = run_compact("classify", write_tone())
     assert (code, out) == (kind.exit_code, "")
     assert err == "error: [bold]it[/bold] is wrong\\x1b[31m\nhint: mend [it]\n"
+
+
+def test_a_full_disk_is_the_user_s(run_compact, write_tone, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device", "cache")
+
+    monkeypatch.setattr("compactcli.inference.load_model", fail)
+    code, out, err = run_compact("classify", write_tone())
+    assert (code, out) == (1, "")
+    assert err.startswith("error: cache cannot be written (No space left on device), expected room and the right")
 
 
 def test_error_without_a_hint(run_compact, write_tone, monkeypatch):

@@ -106,6 +106,16 @@ def test_output_appears_whole(run_compact, folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_dash_is_standard_output(run_compact, write_tone, tmp_path, monkeypatch):
+    path = write_tone()
+    monkeypatch.chdir(tmp_path)
+    assert run_compact("classify", path, "--output", "-") == run_compact("classify", path)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    code, _, err = run_compact("classify", path, "--output", "-", "--resume")
+    assert code == 2
+    assert "--resume was given without --output or --output-dir" in err
+
+
 def test_output_inside_the_folder_is_no_input(run_compact, folder):
     words = ["classify", folder, "--output", folder / "results.jsonl", "--overwrite"]
     run_compact(*words)

@@ -133,12 +133,37 @@ def test_what_is_there_is_skipped(run_compact, tree):
     assert "3 files: 0 ok, 0 partial, 0 failed, 3 skipped" in err
 
 
-def test_damaged_results_stay_and_count(run_compact, tree):
-    (tree / "out").mkdir()
-    (tree / "out/b.wav.json").write_text("{")
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+def test_damaged_results_are_made_again(name, run_compact, tree):
+    words = ["classify", "b.wav", "in/a.wav", "in/a.flac", "--output-dir", "out", "--format", name, "--skip-existing"]
+    run_compact(*words)
+    whole = {path: (tree / "out" / path).read_bytes() for path in listed(tree / "out")}
+    cut = tree / f"out/b.wav.{name}"
+    for n_bytes in (0, 1, len(whole[cut.name]) // 2, len(whole[cut.name]) - 3):
+        cut.write_bytes(whole[cut.name][:n_bytes])
+        code, out, err = run_compact(*words)
+        assert (code, out) == (0, "")
+        assert err.startswith(f"warning: out/b.wav.{name} is damaged, expected JSON; its recording is analysed again\n")
+        assert "3 files: 1 ok, 0 partial, 0 failed, 2 skipped" in err
+        assert {path: (tree / "out" / path).read_bytes() for path in listed(tree / "out")} == whole
+    # zeros are what a machine that lost its power leaves
+    for path in whole:
+        (tree / "out" / path).write_bytes(bytes(100))
+    code, _, err = run_compact(*words)
+    assert f"warning: out/b.wav.{name} and 2 more results are damaged, expected JSON; their recordings are" in err
+    assert err.count("warning:") == 1
+    assert {path: (tree / "out" / path).read_bytes() for path in listed(tree / "out")} == whole
+    cut.write_bytes(b"{")
+    assert run_compact(*words, "--quiet") == (0, "", "")
+    assert cut.read_bytes() == whole[cut.name]
+
+
+def test_results_that_cannot_be_judged_stay(run_compact, tree):
+    (tree / "out/b.wav.json").mkdir(parents=True)
+    (tree / "out/a.wav.json").write_text('["somebody else\'s"]')
     words = ["classify", "b.wav", "in/a.wav", "--output-dir", "out", "--format", "json", "--skip-existing"]
-    assert "1 ok, 0 partial, 0 failed, 1 skipped" in run_compact(*words)[2]
-    assert (tree / "out/b.wav.json").read_text() == "{"
+    assert "2 files: 0 ok, 0 partial, 0 failed, 2 skipped" in run_compact(*words)[2]
+    assert (tree / "out/a.wav.json").read_text() == '["somebody else\'s"]'
 
 
 def test_results_beside_their_recordings(run_compact, tree):

@@ -139,7 +139,24 @@ def test_what_is_no_recording_on_standard_input(data, code, run_compact, give_st
     exit_code, out, err = run_compact("classify", "-")
     assert exit_code == 1
     assert (json.loads(out)["path"], json.loads(out)["error"]["code"]) == ("-", code)
-    assert err.startswith(("error: standard input is empty", "error: - is not audio"))
+    assert err.startswith(f"error: standard input is {'empty' if not data else 'not audio'}")
+    assert json.loads(out)["error"]["message"].startswith("standard input is ")
+
+
+def test_a_damaged_recording_on_standard_input_is_called_by_its_name(run_compact, write_tone, give_stdin):
+    data = write_tone("x.wav").read_bytes()
+    give_stdin(data[: len(data) // 2])
+    code, out, err = run_compact("detect", "-")
+    assert (code, json.loads(out)["path"], json.loads(out)["status"]) == (0, "-", "partial")
+    assert err.startswith("warning: standard input is analysed in part: the file ends ")
+
+
+def test_a_file_that_is_called_like_standard_input(run_compact, write_tone, tmp_path, monkeypatch):
+    write_tone("in/x.wav").rename(tmp_path / "in/-")
+    monkeypatch.chdir(tmp_path / "in")
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, _ = run_compact("classify", ".")
+    assert (code, paths(out)) == (0, ["-"])
 
 
 def test_standard_input_that_is_a_terminal(run_compact, give_stdin, monkeypatch):
@@ -147,7 +164,29 @@ def test_standard_input_that_is_a_terminal(run_compact, give_stdin, monkeypatch)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     code, _, err = run_compact("classify", "-")
     assert code == 2
-    assert "which is a terminal" in err
+    assert err.startswith("error: standard input is a terminal, expected a recording, which - stands for\nhint: pipe")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-"], "error: standard input is closed, expected a recording, which - stands for\nhint: pipe one in"),
+        (["--files-from", "-"], "error: standard input cannot be read (Bad file descriptor), expected a list of paths"),
+    ],
+)
+def test_standard_input_that_is_closed(words, message, run_compact, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, err = run_compact("detect", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(message)
+
+
+@pytest.mark.parametrize(("data", "message"), [(b"", "names no recordings"), (b"a\0b", "holds NUL, expected one")])
+def test_lists_on_standard_input_are_called_by_their_name(data, message, run_compact, give_stdin):
+    give_stdin(data)
+    code, _, err = run_compact("classify", "--files-from", "-")
+    assert code == 2
+    assert err.startswith(f"error: standard input {message}")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +195,9 @@ def test_standard_input_that_is_a_terminal(run_compact, give_stdin, monkeypatch)
         (["-", "--files-from", "-"], "- and --files-from - both read standard input"),
         (["a.wav", "--output", "x", "--output-dir", "y"], "--output and --output-dir were both given"),
         (["a.wav", "--output-dir", "y", "--skip-existing", "--overwrite"], "contradict each other"),
+        (["a.wav", "--output", "x", "--failures", "./x"], "--output and --failures are both x, expected two files"),
+        (["--files-from", "x", "-o", "y/../x"], "--output and --files-from are both y/../x, expected two files"),
+        (["a.wav", ""], "an empty path stands for nothing, expected a recording or a folder"),
         (["a.wav", "-0"], "--null was given without --files-from or --failures, expected both"),
         (["a.wav", "--skip-existing"], "--skip-existing was given without --output-dir"),
         (["a.wav", "--resume"], "--resume was given without --output or --output-dir"),
@@ -174,6 +216,17 @@ def test_options_that_do_not_fit_together(words, message, run_compact, tmp_path,
     assert (code, out) == (2, "")
     assert message in " ".join(err.replace("│", "").split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_of_a_folder_that_was_removed(run_compact, write_tone, tmp_path, monkeypatch):
+    path = write_tone()
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, out, err = run_compact("classify", path, "a.wav")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: a.wav is relative to a folder that was removed, expected to be in one that is there")
+    assert run_compact("classify", path)[0] == 0
 
 
 def test_long_recordings_are_refused(run_compact, write_tone):

@@ -16,18 +16,18 @@ TESTS = Path(__file__).parent
 @pytest.fixture
 def start(tmp_path):
     """Start ``compact`` with the fake engine in a process of its own, with its results in pipes."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "TMPDIR": str(tmp_path)}
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment.pop(name, None)
     started = []
 
-    def run(*words):
+    def run(*words, stdin=subprocess.DEVNULL):
         command = [sys.executable, "-W", "error", TESTS / "fake_compact.py", *map(str, words)]
         process = subprocess.Popen(
             command,
             cwd=tmp_path,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -114,19 +114,66 @@ def test_what_is_wrong_before_the_work_ends_the_run(words, message, expected, ru
     assert err.startswith(message)
 
 
-def test_ctrl_c_ends_all_processes_quietly(start, write_tone, tmp_path):
+INTERRUPTED = "interrupted after 1 of 3 recordings; --resume goes on with them\n"
+STOPPED = "stopped by SIGTERM after 1 of 3 recordings; --resume goes on with them\n"
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize(
+    ("number", "code", "message"), [(signal.SIGINT, 130, INTERRUPTED), (signal.SIGTERM, 143, STOPPED)]
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_signals_end_all_processes_and_what_is_done_stays(
+    jobs, number, code, message, send, start, run, write_tone, tmp_path
+):
     for name in ("a", "hang1", "hang2"):
         write_tone(f"in/{name}.wav")
-    process = start("classify", "in", "--jobs", 2, "--output", "out.jsonl")
+    process = start("classify", "in", "--jobs", jobs, "--output", "out.jsonl")
     journal = tmp_path / ".out.jsonl.compact-journal"
-    # two lines: the first recording is done, the workers are at the others
+    # two lines: the first recording is done, the command or its workers are at the others
     wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2)
-    os.killpg(process.pid, signal.SIGINT)
+    assert len(living(process.pid)) >= jobs
+    send(process.pid, number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err == "interrupted after 1 of 3 recordings; --resume goes on with them\n"
+    assert (process.returncode, out, err) == (code, "", message)
     assert sorted(path.name for path in tmp_path.iterdir()) == [journal.name, "in"]
     wait_until(lambda: not living(process.pid))
+    for name in ("hang1", "hang2"):
+        (tmp_path / f"in/{name}.wav").unlink()
+    code, _, err = run("classify", "in", "--output", "out.jsonl", "--resume", "--quiet")
+    assert (code, err) == (0, "")
+    assert codes((tmp_path / "out.jsonl").read_text()) == [("a.wav", None)]
+
+
+@pytest.mark.parametrize("words", [["--output-dir", "out"], ["--jobs", 2], []])
+def test_sigterm_leaves_what_is_written(words, start, write_tone, tmp_path):
+    for name in ("a", "hang1", "hang2"):
+        write_tone(f"in/{name}.wav")
+    process = start("classify", "in", *words)
+    result = tmp_path / "out/a.wav.jsonl"
+    if "--output-dir" in words:
+        wait_until(result.exists)
+        written = result.read_text()
+    else:
+        written = process.stdout.readline()
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err == (STOPPED if "--output-dir" in words else "stopped by SIGTERM\n")
+    assert codes(written) == [("a.wav", None)]
+    wait_until(lambda: not living(process.pid))
+
+
+def test_sigterm_may_come_while_nothing_is_done(start, tmp_path):
+    """A recording on standard input that never ends."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w"):
+        process = start("classify", "-", stdin=reading)
+        wait_until(lambda: any(tmp_path.glob("compact-*/recording")))
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (143, "", "stopped by SIGTERM\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def living(group):

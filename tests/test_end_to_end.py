@@ -194,3 +194,15 @@ def test_the_card_states_the_complexity_that_is_counted():
     }
     for cost in costs:
         assert f"| {cost.name} | {cost.kind} | {cost.parameters:,} | {cost.macs_per_s:,} |" in card
+
+
+def test_the_readme_shows_what_python_gives(model, capsys, monkeypatch):
+    text = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(import compactcli\n.*?)```", text, re.DOTALL)
+    assert code is not None
+    monkeypatch.chdir(SAMPLES.parent)
+    exec(code[1], {})
+    record = compactcli.detect(SAMPLES / "events.wav", model=model)  # 0.5 is the model's own threshold
+    shown = [f"{event.onset} {event.offset} {event.label} {event.score}" for event in record.events]
+    assert shown
+    assert capsys.readouterr().out.splitlines() == [line for line in shown if " wind " not in line]

@@ -230,6 +230,41 @@ def test_python_api_gives_the_records_of_the_shell(kind, engine, two_sounds):
     assert len(chosen.scenes) == 1
 
 
+def test_classes_can_be_left_out(engine, two_sounds):
+    record = compactcli.detect(two_sounds, model=engine, exclude=["any", "loud"])
+    assert record == detect_recording(two_sounds, engine, exclude=["any", "loud"])
+    assert [event.label for event in record.events] == ["faint"]
+    assert compactcli.detect(two_sounds, model=engine, classes=["any", "faint"], exclude=["any"]) == record
+    with pytest.raises(ConfigError, match="'lout' is not an event class"):
+        compactcli.detect(two_sounds, model=engine, exclude=["lout"])
+
+
+def test_thresholds_take_the_place_of_the_model_s(engine, two_sounds):
+    found = [event.label for event in compactcli.detect(two_sounds, model=engine, threshold={"any": 1.0}).events]
+    assert found == ["loud", "faint"]
+    assert compactcli.detect(two_sounds, model=engine, threshold=1.0).events == ()
+    low, high = with_detection(threshold=0.3), with_detection(class_thresholds={"loud": 1.0}, max_gap_s=1.0)
+    assert compactcli.detect(two_sounds, model=engine, detection=low.detection, threshold=1.0).events == ()
+    # what is not named stays as the model, or the detection, has it
+    record = compactcli.detect(two_sounds, model=FakeEngine(config=high), threshold={"faint": 1.0})
+    assert [(event.label, event.onset, event.offset) for event in record.events] == [("any", 1.0, 3.52)]
+    with pytest.raises(ConfigError, match="'threshold' is 2, expected a number from 0 to 1"):
+        compactcli.detect(two_sounds, model=engine, threshold=2)
+
+
+def test_what_is_too_long_is_refused(engine, two_sounds):
+    samples = np.zeros(5 * RATE, np.float32)
+    for analyse in (compactcli.classify, compactcli.detect):
+        assert analyse(two_sounds, model=engine, max_duration=5).duration == 5.0
+        assert analyse(samples, sample_rate=RATE, model=engine, max_duration=5).duration == 5.0
+        for recording, sample_rate, name in ((two_sounds, None, "two.wav"), (samples, RATE, "the array")):
+            with pytest.raises(AudioError, match=f"{name} lasts .*expected at most 4.9 s") as caught:
+                analyse(recording, sample_rate=sample_rate, model=engine, max_duration=4.9)
+            assert caught.value.code == "too-long"
+        with pytest.raises(ConfigError, match="max_duration_s is 0, expected seconds above 0"):
+            analyse(two_sounds, model=engine, max_duration=0)
+
+
 def test_samples_give_what_their_file_gives(engine, two_sounds, tone):
     waveform = np.zeros(5 * RATE, np.float32)
     waveform[RATE : 2 * RATE] = tone(1.0, level=0.8)

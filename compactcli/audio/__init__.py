@@ -20,7 +20,7 @@ more seconds than asked for. Standard input is spooled into a temporary file, up
 """
 
 from compactcli.audio.header import AudioInfo
-from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits
+from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits, check_duration
 from compactcli.audio.reading import (
     AudioReader,
     Waveform,
@@ -38,6 +38,7 @@ __all__ = [
     "AudioLimits",
     "AudioReader",
     "Waveform",
+    "check_duration",
     "convert_waveform",
     "decode_only",
     "open_audio",

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import soundfile
 
+from compactcli.audio.interrupts import interrupts_kept
 from compactcli.errors import AudioError
 
 # Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
@@ -27,14 +28,22 @@ _STDERR_LOCK = threading.Lock()
 
 
 class _ForwardDecoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type information
-    """A decoder that is never asked to seek.
+    """A decoder that is never asked to seek, and in which no interrupt is lost.
 
     soundfile seeks after every read of a seekable file; that fails at the end of a FLAC of unknown length, where
     it costs the last block, and makes damaged Ogg files lose more than they have to.
     """
 
+    def __init__(self, data: "_NamelessBytes") -> None:
+        with interrupts_kept():
+            super().__init__(data)
+
     def seekable(self) -> bool:
         return False
+
+    def read(self, *arguments: Any, **options: Any) -> Any:
+        with interrupts_kept():
+            return super().read(*arguments, **options)
 
 
 class _NamelessBytes:
@@ -105,7 +114,7 @@ def _open_bytes(path: Path, name: str) -> IO[bytes]:
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
         raise AudioError(
             f"{name} is {kind}, {expected} in a regular file",
-            hint="copy the audio into a file first",
+            hint="copy the audio into a file first, or pipe it in and name -",
             code="unreadable",
         )
     if file is None:

@@ -17,6 +17,7 @@ from compactcli.cli.lists import format_list
 from compactcli.cli.output import check_output, open_output
 from compactcli.cli.plan import Run, plan_run
 from compactcli.cli.progress import Progress, watch
+from compactcli.cli.stopping import StoppedError
 from compactcli.cli.summary import Summary
 from compactcli.cli.work import ModelFacts, Outcome, Task, Work, failure
 from compactcli.cli.writing import open_document
@@ -77,6 +78,8 @@ def run_batch(batch: BatchOptions, work: Work, *, formats: Sequence[str]) -> int
         run = plan_run(batch, work, formats, stack)
         journal = _open_journal(run, stack)
         _check_results(run, journal)
+        if run.damaged and not batch.quiet:
+            _say_damaged(run.damaged)
         executor = _executor(run, stack)
         if batch.verbose:
             facts = executor.facts
@@ -123,6 +126,12 @@ def _check_results(run: Run, journal: Journal | None) -> None:
     check_output(batch.failures, overwrite=batch.overwrite, inputs=paths, option="--failures")
 
 
+def _say_damaged(paths: Sequence[Path]) -> None:
+    more = f" and {len(paths) - 1} more results are" if len(paths) > 1 else " is"
+    recordings = "their recordings are" if len(paths) > 1 else "its recording is"
+    say_warning(f"{paths[0]}{more} damaged, expected JSON; {recordings} analysed again")
+
+
 def _executor(run: Run, stack: contextlib.ExitStack) -> Executor:
     batch = run.batch
     if batch.jobs == 1 and batch.timeout is None:
@@ -162,7 +171,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                     times.add(outcome.times)
                 if outcome.error is not None:
                     failures.append(str(item.path))
-                _comment(outcome, only=len(run.inputs) == 1, quiet=batch.quiet)
+                _comment(item, outcome, only=len(run.inputs) == 1, quiet=batch.quiet)
                 before_s = time.monotonic()
                 put(item, outcome)
                 writing_s += time.monotonic() - before_s
@@ -170,9 +179,11 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                     outcome.frames.unlink()
         except KeyboardInterrupt:
             if journal is not None and journal.n_records:
-                say(
-                    f"interrupted after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
-                )
+                say(f"interrupted {_how_far(run, journal)}")
+            raise
+        except StoppedError as stopped:
+            if journal is not None and journal.n_records:
+                stopped.message += f" {_how_far(run, journal)}"
             raise
     if batch.failures is not None:
         _write_failures(batch.failures, failures, null=batch.null)
@@ -182,6 +193,10 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
             f"inference {times.inference_s:.2f} s, writing {writing_s:.2f} s"
         )
     return summary
+
+
+def _how_far(run: Run, journal: Journal) -> str:
+    return f"after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
 
 
 def _open_results(run: Run, stack: contextlib.ExitStack, *, alone: bool) -> Put:
@@ -221,12 +236,12 @@ def _outcomes(
             yield item, outcome, True
 
 
-def _comment(outcome: Outcome, *, only: bool, quiet: bool) -> None:
+def _comment(item: Input, outcome: Outcome, *, only: bool, quiet: bool) -> None:
     # hints for a thousand files would bury their messages
     if outcome.error is not None and (only or not quiet):
         say_error(outcome.error, with_hint=only)
     if outcome.record.status == "partial" and not quiet:
-        say_warning(f"{outcome.record.path} is analysed in part: {outcome.record.error_message}")
+        say_warning(f"{item.name} is analysed in part: {outcome.record.error_message}")
 
 
 def _write_failures(path: Path, failures: Sequence[str], *, null: bool) -> None:

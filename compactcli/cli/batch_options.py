@@ -52,6 +52,7 @@ class BatchOptions:
             "Content decides what is audio, not the name.",
             metavar="PATH",
             show_default=False,
+            parser=options.parse_path,
         ),
     ] = None
     recursive: Annotated[
@@ -96,8 +97,8 @@ class BatchOptions:
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE",
-            help="Write the results here, whole or not at all.",
+            metavar="FILE|-",
+            help="Write the results here, whole or not at all; - is standard output.",
             show_default="stdout",
             rich_help_panel=options.OUTPUT,
         ),
@@ -119,7 +120,7 @@ class BatchOptions:
         bool,
         typer.Option(
             "--skip-existing",
-            help="Leave out recordings whose files are all in --output-dir, unless they tell of a failure.",
+            help="Leave out recordings whose files are all in --output-dir, unless one tells of a failure or is cut.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
@@ -181,6 +182,8 @@ class BatchOptions:
             raise ConfigError(
                 "--skip-existing and --overwrite contradict each other, expected one of them", hint="leave one out"
             )
+        self._differ("--output", self.output, "--failures", self.failures)
+        self._differ("--output", self.output, "--files-from", self.files_from)
         self._need("--null", self.null, "--files-from or --failures", self.files_from, self.failures)
         self._need("--skip-existing", self.skip_existing, "--output-dir", self.output_dir)
         self._need("--resume", self.resume, "--output or --output-dir", self.output, self.output_dir)
@@ -192,6 +195,13 @@ class BatchOptions:
     def _need(name: str, given: bool, needed: str, *values: Path | None) -> None:
         if given and not any(value is not None for value in values):
             raise ConfigError(f"{name} was given without {needed}, expected both", hint=f"add {needed}")
+
+    @staticmethod
+    def _differ(name: str, path: Path | None, other_name: str, other: Path | None) -> None:
+        if path is not None and other is not None and os.path.realpath(path) == os.path.realpath(other):
+            raise ConfigError(
+                f"{name} and {other_name} are both {path}, expected two files", hint="choose another name for one"
+            )
 
     @property
     def recordings(self) -> list[Path]:
@@ -221,6 +231,8 @@ def takes_recordings(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_batch(*, context: typer.Context, **values: Any) -> None:
         given = {item.name: values.pop(item.name) for item in shared}
+        if given["output"] == STDIN:  # which other programs take for standard output too
+            given["output"] = None
         if not given["paths"] and given["files_from"] is None:
             raise typer.BadParameter("name at least one recording or folder, or give --files-from", ctx=context)
         # numpy's matrix products differ in the last digit between numbers of threads, and results must not depend on

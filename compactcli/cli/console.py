@@ -1,19 +1,47 @@
-"""Where words go: results to standard output, talk to standard error, nothing of the user's read as markup."""
+"""Where words go: results to standard output, talk to standard error, nothing of the user's read as markup.
 
+rich is imported by whoever has something to say: a run that has not is over before it would have been.
+"""
+
+import contextlib
+import os
 import sys
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from compactcli.errors import CompactError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 # Beside a terminal nobody folds lines; tables only take the width they need.
 WIDE = 500
 
 
-def talk_console() -> Console:
+def talk_console() -> "Console":
     """Console for everything that is not a result."""
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    from rich.console import Console
+
+    class Talk(Console):
+        """Goes on when its listener leaves: rich would end the command then, and send its results nowhere."""
+
+        def on_broken_pipe(self) -> None:
+            _stop_talking()
+
+    return Talk(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def _talk(text: "Text") -> None:
+    try:
+        talk_console().print(text)
+    except OSError:  # a log on a full disk, for example: the work goes on without
+        _stop_talking()
+
+
+def _stop_talking() -> None:
+    # the interpreter flushes standard error once more when it ends, and would change the exit code
+    with contextlib.suppress(OSError):  # what stands in for it in a notebook has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def printable(text: str) -> str:
@@ -28,7 +56,9 @@ def printable(text: str) -> str:
 
 def say(message: str) -> None:
     """One line of talk."""
-    talk_console().print(Text(printable(message)))
+    from rich.text import Text
+
+    _talk(Text(printable(message)))
 
 
 def say_error(error: CompactError, *, with_hint: bool = True) -> None:
@@ -44,9 +74,11 @@ def say_warning(message: str) -> None:
 
 
 def _say_labelled(label: str, style: str, message: str) -> None:
-    talk_console().print(Text.assemble((f"{label}:", style), f" {printable(message)}"))
+    from rich.text import Text
+
+    _talk(Text.assemble((f"{label}:", style), f" {printable(message)}"))
 
 
 def stdout_is_terminal() -> bool:
     """Whether a person reads the results as they come."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()

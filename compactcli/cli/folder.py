@@ -57,13 +57,13 @@ class ResultFolder:
                 other = owners.setdefault(target, item)
                 if other is not item:
                     raise ConfigError(
-                        f"{other.path} and {item.path} would both be written to {target}, expected one file for each",
+                        f"{other.name} and {item.name} would both be written to {target}, expected one file for each",
                         hint="analyse them in two runs with two folders, or name one folder above both",
                         code="name-collision",
                     )
                 if len(os.fsencode(target.name)) > MAX_NAME_BYTES:
                     raise ConfigError(
-                        f"the result of {item.path} would be called {target.name}, expected at most "
+                        f"the result of {item.name} would be called {target.name}, expected at most "
                         f"{MAX_NAME_BYTES} bytes in a name",
                         hint="rename the recording, or use --output",
                     )
@@ -127,11 +127,17 @@ class ResultFolder:
         _make_folder(self.folder)
 
     def is_done(self, item: Input) -> bool:
-        """Whether all files of the recording are there and none of them tells of a failure."""
-        targets = self.targets(item)
-        return all(_exists(target) for target in targets) and not any(
-            _tells_failure(target) for name, target in zip(self.formats, targets, strict=True) if name in HOLDS_FAILURES
+        """Whether all files of the recording are there, and none of them tells of a failure or is damaged."""
+        return all(_exists(target) for target in self.targets(item)) and not any(
+            _is_damaged(target) or _tells_failure(target) for target in self._readable(item)
         )
+
+    def damaged(self, item: Input) -> list[Path]:
+        """Files of the recording that can be read back, and are no longer whole."""
+        return [target for target in self._readable(item) if _exists(target) and _is_damaged(target)]
+
+    def _readable(self, item: Input) -> list[Path]:
+        return [target for name, target in zip(self.formats, self.targets(item), strict=True) if name in HOLDS_FAILURES]
 
     def put(self, item: Input, outcome: Outcome, *, alone: bool) -> None:
         """Write the files of one recording, each whole or not at all.
@@ -193,11 +199,22 @@ def _remove(path: Path) -> None:
         raise unwritable(str(path), error) from error
 
 
+def _is_damaged(path: Path) -> bool:
+    """Whether a file that JSON is expected in holds none, as one does that was cut off by a full disk or a copy."""
+    try:
+        json.loads(path.read_bytes())
+    except OSError:  # nobody can say; it is there, and stays
+        return False
+    except ValueError:
+        return True
+    return False
+
+
 def _tells_failure(path: Path) -> bool:
     """Whether a JSON file that an earlier run left holds the record of a failure."""
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # not ours, or damaged: it is there, and stays
+    except (OSError, ValueError):
         return False
     record = content[0] if isinstance(content, list) and content else content
     return isinstance(record, dict) and record.get("status") == "error"

@@ -31,8 +31,13 @@ class Input:
 
     @property
     def is_stdin(self) -> bool:
-        """Whether it is the recording on standard input."""
-        return self.path == STDIN
+        """Whether it is the recording on standard input; a file that a folder holds may have the same name."""
+        return self.path == STDIN and self.root is None
+
+    @property
+    def name(self) -> str:
+        """What messages call it; records have the path."""
+        return "standard input" if self.is_stdin else str(self.path)
 
     @property
     def inner_path(self) -> Path:

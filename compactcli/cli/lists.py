@@ -1,5 +1,6 @@
 """Lists of paths, as ``find`` writes them and ``xargs`` reads them: one a line, or each ended by NUL."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -20,27 +21,31 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
     Raises:
         ConfigError: The list cannot be read, names nothing, or holds NUL where line feeds were expected.
     """
-    name = "standard input" if path == STDIN else str(path)
+    name = "standard input" if path == STDIN else f"--files-from {path}"
     try:
-        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+        data = _read_stdin() if path == STDIN else path.read_bytes()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigError(
-            f"--files-from {path} cannot be read ({reason}), expected a list of paths", hint="check the path"
+            f"{name} cannot be read ({reason}), expected a list of paths", hint="check the path"
         ) from error
     if not null and b"\0" in data:
-        raise ConfigError(
-            f"--files-from {path} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes"
-        )
+        raise ConfigError(f"{name} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes")
     parts = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     found = [Path(os.fsdecode(part)) for part in parts if part]
     if not found:
         raise ConfigError(
-            f"--files-from {path} names no recordings, expected at least one path in {name}",
+            f"{name} names no recordings, expected at least one path in it",
             hint="check the command that made the list",
             code="empty-list",
         )
     return found
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed")
+    return sys.stdin.buffer.read()
 
 
 def format_list(paths: Sequence[str], *, null: bool) -> str:

@@ -11,7 +11,7 @@ from compactcli.cli import options
 if TYPE_CHECKING:
     from compactcli.config import ModelConfig
 
-models = typer.Typer(help="List the installed models, or describe one.", invoke_without_command=True)
+models = typer.Typer(invoke_without_command=True)
 
 FormatOption = Annotated[
     options.ListFormat | None,
@@ -37,7 +37,10 @@ def info(
     model: Annotated[str, typer.Argument(help="An installed model or a model folder.", metavar="NAME|FOLDER")],
     result_format: FormatOption = None,
 ) -> None:
-    """Describe one model: its classes, its rates, its settings and how it was trained."""
+    """Describe one model: its classes, its rates, its settings and how it was trained.
+
+    Example: compact models info compactnet --format json
+    """
     from compactcli.checkpoint import find_model, read_config
 
     folder = find_model(model)

@@ -149,6 +149,18 @@ Median = Annotated[
 ]
 
 
+def parse_path(value: str) -> Path:
+    """Read the path of a recording.
+
+    Raises:
+        typer.BadParameter: It is empty, as a variable of a script is that was never set; taken for the folder that
+            the command runs in, it would stand for everything there.
+    """
+    if not value:
+        raise typer.BadParameter("an empty path stands for nothing, expected a recording or a folder")
+    return Path(value)
+
+
 def parse_thresholds(values: Sequence[str]) -> tuple[float | None, dict[str, float]]:
     """Read the values of ``--threshold``.
 

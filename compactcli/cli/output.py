@@ -1,6 +1,7 @@
 """Where results are written: standard output piece by piece, or a file that appears whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -85,6 +86,9 @@ def open_output(path: Path | None, *, alone: bool = False) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def _stdout() -> Iterator[Write]:
+    if sys.stdout is None:
+        raise unwritable("standard output", OSError(errno.EBADF, "it is closed"))
+
     def write(text: str) -> None:
         try:
             sys.stdout.flush()

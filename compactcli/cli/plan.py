@@ -24,6 +24,7 @@ class Run:
         batch: What the user said.
         inputs: The recordings to analyse.
         n_skipped: Recordings left out because their results are there.
+        damaged: Results that are there and are not whole; their recordings are not left out.
         task: What is done with each.
         formats: Names of the formats.
         folder: Where each recording has files of its own; None where one document holds all.
@@ -32,6 +33,7 @@ class Run:
     batch: BatchOptions
     inputs: Sequence[Input]
     n_skipped: int
+    damaged: Sequence[Path]
     task: Task
     formats: tuple[str, ...]
     folder: ResultFolder | None
@@ -65,11 +67,13 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
     )
     folder = None
     n_inputs = len(inputs)
+    damaged: list[Path] = []
     if batch.output_dir is not None:
         folder = ResultFolder(folder=batch.output_dir, command=work.command, formats=formats)
         folder.check_names(inputs)
         if batch.skip_existing:
             inputs = [item for item in inputs if not folder.is_done(item)]
+            damaged = [path for item in inputs for path in folder.damaged(item)]
     if batch.resume and FRAME_SCORES in formats:
         raise ConfigError(
             f"--resume was given with --format {FRAME_SCORES}, expected another format: frame scores are not kept",
@@ -83,13 +87,22 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         max_duration_s=batch.max_duration,
         frames_dir=_temporary_folder(stack) if FRAME_SCORES in formats else None,
     )
-    return Run(batch=batch, inputs=inputs, n_skipped=n_inputs - len(inputs), task=task, formats=formats, folder=folder)
+    return Run(
+        batch=batch,
+        inputs=inputs,
+        n_skipped=n_inputs - len(inputs),
+        damaged=damaged,
+        task=task,
+        formats=formats,
+        folder=folder,
+    )
 
 
 def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     named = batch.recordings
     if batch.files_from is not None:
         named = [*named, *read_list(batch.files_from, null=batch.null)]
+    _check_here(named)
     places = (batch.output, batch.output_dir, batch.failures, batch.files_from)
     inputs = collect_inputs(
         named, recursive=batch.recursive, leave_out=[place for place in places if place is not None and place != STDIN]
@@ -99,12 +112,29 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     return [_spooled(item, stack) if item.is_stdin else item for item in inputs]
 
 
+def _check_here(paths: Sequence[Path]) -> None:
+    """Refuse relative paths where there is no folder any more that they could start from."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        relative = [path for path in paths if not path.is_absolute()]
+        if relative:
+            raise ConfigError(
+                f"{relative[0]} is relative to a folder that was removed, expected to be in one that is there",
+                hint="change into another folder",
+            ) from error
+
+
 def _spooled(item: Input, stack: contextlib.ExitStack) -> Input:
     """The recording on standard input, in a file that decoders can seek in; deleted with the stack."""
-    if sys.stdin.isatty():
-        raise ConfigError("- reads a recording from standard input, which is a terminal", hint="pipe a recording in")
+    if sys.stdin is None or sys.stdin.isatty():
+        state = "closed" if sys.stdin is None else "a terminal"
+        raise ConfigError(
+            f"standard input is {state}, expected a recording, which - stands for",
+            hint="pipe one in, or name a file",
+        )
     try:
-        source = stack.enter_context(spool_audio(sys.stdin.buffer, name="standard input"))
+        source = stack.enter_context(spool_audio(sys.stdin.buffer, name=item.name))
     except AudioError as error:
         return replace(item, error=error)
     return replace(item, source=source, n_bytes=source.stat().st_size)

@@ -29,7 +29,7 @@ class Progress(Protocol):
 
 def watch(inputs: Sequence[Input], *, active: bool) -> Progress:
     """Progress on a terminal, or what shows nothing."""
-    return RunProgress(inputs) if active and sys.stderr.isatty() else Silence()
+    return RunProgress(inputs) if active and sys.stderr is not None and sys.stderr.isatty() else Silence()
 
 
 class Silence:

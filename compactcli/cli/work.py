@@ -6,7 +6,7 @@ A ``Task`` is all that a process needs to begin: it travels to worker processes,
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -152,13 +152,13 @@ class Analyst:
         path = item.path if item.source is None else item.source
         with _frame_table(self.frames_dir) as (frames, on_frames):
             listening = Listening(
-                name=str(item.path), limits=self.limits, on_progress=on_progress, on_frames=on_frames, times=times
+                name=item.name, limits=self.limits, on_progress=on_progress, on_frames=on_frames, times=times
             )
             try:
                 record = self.analyse(path, listening)
             except AudioError as error:
                 return failure(item, error, model=self.facts.name)
-        return Outcome(record=record, times=times, frames=frames)
+        return Outcome(record=replace(record, path=str(item.path)), times=times, frames=frames)
 
 
 @contextlib.contextmanager

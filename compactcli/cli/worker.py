@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.work import Task
 from compactcli.errors import CompactError
 
@@ -29,7 +30,7 @@ def serve(task: Task, pipe: Connection, n_threads: int) -> None:
         os.dup2(2, 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
     # nobody is at the other end when the run was ended
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError), say_device_warnings():
         try:
             analyst = task.load()
             pipe.send(analyst.facts)

@@ -89,7 +89,8 @@ class WorkerPool:
 
     def __enter__(self) -> "WorkerPool":
         try:
-            self._workers = [self._start() for _ in range(self._n_workers)]
+            for _ in range(self._n_workers):
+                self._start()
             while self._facts is None:
                 self._listen(self._workers[:1], None)
         except BaseException:
@@ -205,7 +206,7 @@ class WorkerPool:
         worker.process.join()
         worker.is_lost = True
         return AudioError(
-            f"{item.path} took longer than {self._timeout_s:g} s, expected at most that",
+            f"{item.name} took longer than {self._timeout_s:g} s, expected at most that",
             hint="raise --timeout, or cut the recording into pieces",
             code="timeout",
         )
@@ -215,10 +216,12 @@ class WorkerPool:
             worker.end(gently=False)
             self._workers.remove(worker)
             if needed:
-                self._workers.append(self._start())
+                self._start()
 
-    def _start(self) -> _Worker:
-        return _Worker(self._task, n_threads=self._n_threads)
+    def _start(self) -> None:
+        # a process that an interrupt kept out of the list would never be ended
+        with _interrupts_blocked():
+            self._workers.append(_Worker(self._task, n_threads=self._n_threads))
 
     def _end(self, *, gently: bool) -> None:
         for worker in self._workers:
@@ -228,22 +231,23 @@ class WorkerPool:
 
 
 def _start(task: Task, pipe: Connection, n_threads: int) -> BaseProcess:
-    """Start a worker that Ctrl-C does not reach: the keyboard interrupts this process, which ends the others."""
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(task, pipe, n_threads), daemon=True)
-    with _interrupts_blocked():
-        process.start()
+    process.start()
     return process
 
 
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Hold interrupts back, and have processes that are started meanwhile hold them back for ever."""
+    """Hold Ctrl-C and SIGTERM back, and have processes that are started meanwhile hold them back for ever.
+
+    Terminals and ``timeout`` send them to the whole group; this process is the one that stops, and ends the others.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     # starting the tracker lets interrupts through, so it has to run already
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     try:
         yield
     finally:
@@ -257,7 +261,7 @@ def _ending(process: BaseProcess) -> str:
 
 def _crashed(item: Input, process: BaseProcess) -> AudioError:
     return AudioError(
-        f"{item.path} ended the process that analysed it ({_ending(process)}), expected a result",
+        f"{item.name} ended the process that analysed it ({_ending(process)}), expected a result",
         hint="convert it to FLAC or WAV; if memory ran out, use fewer --jobs",
         code="crashed",
     )

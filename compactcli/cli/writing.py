@@ -4,11 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from compactcli.cli.console import WIDE, stdout_is_terminal
 from compactcli.cli.output import Write, open_output
-from compactcli.cli.render import event_table, scene_table
 from compactcli.cli.work import Outcome
 from compactcli.errors import ConfigError
 from compactcli.formats import FORMATS, ONE_RECORDING, Writer
@@ -64,6 +61,10 @@ def make_writer(command: str, name: str, *, output: Path | None) -> Writer:
     """The writer of one document."""
     if name != "table":
         return FORMATS[command][name]()
+    from rich.console import Console
+
+    from compactcli.cli.render import event_table, scene_table
+
     to_terminal = output is None and stdout_is_terminal()
     # a file is given no colours even when FORCE_COLOR is set, and lines as long as they need
     console = Console() if to_terminal else Console(width=WIDE, color_system=None, force_terminal=False)

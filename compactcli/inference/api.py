@@ -1,19 +1,19 @@
 """The public functions of the package: paths or samples in memory become records."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.audio import convert_waveform
+from compactcli.audio import AudioLimits, check_duration, convert_waveform
 from compactcli.config import DetectionConfig
 from compactcli.engine.base import Engine
 from compactcli.errors import ConfigError
-from compactcli.inference.planning import DetectionPlan, plan_detection
-from compactcli.inference.recordings import DEFAULT_TOP_K, analyse_file, check_top_k, listen
+from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
+from compactcli.inference.recordings import DEFAULT_TOP_K, Listening, analyse_file, check_top_k, listen
 from compactcli.records import Record
 
 Recording = str | os.PathLike[str] | npt.NDArray[Any]
@@ -26,6 +26,7 @@ def classify(
     model: str | os.PathLike[str] | Engine | None = None,
     device: str = "auto",
     top_k: int = DEFAULT_TOP_K,
+    max_duration: float | None = None,
 ) -> Record:
     """Say where a recording was made, as ``compact classify`` does.
 
@@ -35,6 +36,7 @@ def classify(
         model: Name or folder of a model, or what ``load_model`` gave; None takes the default model.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
         top_k: Scenes to name, best first, at least 1.
+        max_duration: Longest recording that is analysed, in seconds; None sets no limit.
 
     Returns:
         See ``classify_recording``; the path is empty for samples.
@@ -49,7 +51,9 @@ def classify(
         >>> import compactcli
         >>> compactcli.classify("sample_audio/scene.wav").scenes[0]  # doctest: +SKIP
     """
-    return _analyse(recording, _as_engine(model, device), sample_rate=sample_rate, top_k=top_k, plan=None)
+    limits = AudioLimits(max_duration_s=max_duration)
+    engine = _as_engine(model, device)
+    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=None, limits=limits)
 
 
 def detect(
@@ -59,8 +63,11 @@ def detect(
     model: str | os.PathLike[str] | Engine | None = None,
     device: str = "auto",
     detection: DetectionConfig | None = None,
+    threshold: float | Mapping[str, float] | None = None,
     classes: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
     top_k: int = DEFAULT_TOP_K,
+    max_duration: float | None = None,
 ) -> Record:
     """Say what happened when in a recording, as ``compact detect`` does.
 
@@ -69,9 +76,14 @@ def detect(
         sample_rate: Hz of the samples; not for paths.
         model: Name or folder of a model, or what ``load_model`` gave; None takes the default model.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
-        detection: How probabilities become events; None takes the model's own settings.
+        detection: How probabilities become events; None takes the model's own settings. ``override_detection`` changes
+            some of those.
+        threshold: Score from 0 to 1 at or above which a class becomes active, in the place of ``detection``'s: one for
+            all classes, or those of single classes by their names.
         classes: Events to look for; None looks for all.
+        exclude: Events not to look for, even where ``classes`` names them.
         top_k: Scenes to name besides, best first, at least 1.
+        max_duration: Longest recording that is analysed, in seconds; None sets no limit.
 
     Returns:
         See ``detect_recording``; the path is empty for samples.
@@ -86,9 +98,15 @@ def detect(
         >>> import compactcli
         >>> compactcli.detect("sample_audio/clip.wav").events[0]  # doctest: +SKIP
     """
+    limits = AudioLimits(max_duration_s=max_duration)
     engine = _as_engine(model, device)
-    plan = plan_detection(engine.config, detection=detection, classes=classes)
-    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan)
+    settings = override_detection(
+        engine.config.detection if detection is None else detection,
+        threshold=None if isinstance(threshold, Mapping) else threshold,
+        class_thresholds=threshold if isinstance(threshold, Mapping) else None,
+    )
+    plan = plan_detection(engine.config, detection=settings, classes=classes, exclude=exclude)
+    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan, limits=limits)
 
 
 def load_model(model: str | os.PathLike[str] | None = None, *, device: str = "auto", engine: str = "auto") -> Engine:
@@ -116,7 +134,13 @@ def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> En
 
 
 def _analyse(
-    recording: Recording, engine: Engine, *, sample_rate: int | None, top_k: int, plan: DetectionPlan | None
+    recording: Recording,
+    engine: Engine,
+    *,
+    sample_rate: int | None,
+    top_k: int,
+    plan: DetectionPlan | None,
+    limits: AudioLimits,
 ) -> Record:
     if isinstance(recording, str | os.PathLike):
         if sample_rate is not None:
@@ -124,12 +148,13 @@ def _analyse(
                 f"sample_rate is {sample_rate} for the file {os.fspath(recording)}, expected None: a file has its own",
                 hint="leave sample_rate out",
             )
-        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan)
+        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, listening=Listening(limits=limits))
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
     check_top_k(top_k)
     samples = np.asarray(recording)
     waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
+    check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=limits)
     findings = listen([waveform], engine, plan=plan)
     return Record(
         path="",
