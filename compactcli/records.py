@@ -1,6 +1,7 @@
 """What became of one input, as every output format sees it: schema 1 of the records."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compactcli.config import require
@@ -75,18 +76,26 @@ class Record:
         if self.scenes is not None:
             values["scenes"] = [{"label": label, "score": _score(score)} for label, score in self.scenes]
         if self.events is not None:
-            values["events"] = [_event_values(event) for event in self.events]
+            values["events"] = [_event_values(event) for event in rounded_events(self.events)]
         return values
 
 
-def rounded_times(event: Event, *, decimals: int = 3) -> tuple[float, float]:
-    """Onset and offset with so many decimals; an event that rounding would empty begins one step before its end."""
-    onset, offset = round(event.onset, decimals), round(event.offset, decimals)
-    if onset < offset:
-        return onset, offset
-    step = 1 / 10**decimals
-    offset = max(offset, step)
-    return round(offset - step, decimals), offset
+def rounded_events(events: Iterable[Event], *, decimals: int = 3) -> list[Event]:
+    """Events whose times in seconds have so many decimals.
+
+    An event of which rounding leaves nothing is left out: longer, it would begin too early or outlast the recording.
+
+    Args:
+        events: In any order, which they keep.
+        decimals: Of onset and offset.
+
+    Example:
+        >>> events = [Event(onset=0.0, offset=0.9996, label="dog"), Event(onset=0.9997, offset=1.0, label="click")]
+        >>> [(event.onset, event.offset, event.label) for event in rounded_events(events)]
+        [(0.0, 1.0, 'dog')]
+    """
+    times = ((event, round(float(event.onset), decimals), round(float(event.offset), decimals)) for event in events)
+    return [replace(event, onset=onset, offset=offset) for event, onset, offset in times if onset < offset]
 
 
 def _score(score: float) -> float:
@@ -94,6 +103,5 @@ def _score(score: float) -> float:
 
 
 def _event_values(event: Event) -> dict[str, Any]:
-    onset, offset = rounded_times(event)
     score = None if event.score is None else _score(event.score)
-    return {"onset": onset, "offset": offset, "label": event.label, "score": score}
+    return {"onset": event.onset, "offset": event.offset, "label": event.label, "score": score}

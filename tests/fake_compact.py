@@ -25,11 +25,13 @@ from compactcli.errors import ModelError
 REAL = {name: getattr(compactcli.inference, name) for name in ("classify_recording", "detect_recording")}
 
 
-def load_model(model=None, *, device="auto", engine="auto"):
+def load_model(model=None, *, device="auto", engine="auto", batch_size=None):
     if model == "missing":
         raise ModelError("model 'missing' was not found", hint="look for it")
     if model == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
+    if device == "batch":
+        return FakeEngine(device=str(batch_size))
     threads = [os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")]
     return FakeEngine(device=f"cpu {threads}" if device == "threads" else "cpu")
 

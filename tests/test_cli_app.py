@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 import compactcli
-from compactcli.errors import AudioError, DeviceError, ManifestError, ModelError
+from compactcli.errors import CompactError, DeviceError, ManifestError, ModelError
 
 CLI = Path(compactcli.__file__).parent / "cli"
 
@@ -68,15 +68,42 @@ def test_unknown_command(run_compact):
     assert "transcribe" in err
 
 
-@pytest.mark.parametrize("kind", [AudioError, DeviceError, ManifestError, ModelError])
-def test_every_error_has_its_exit_code(kind, run_compact, write_tone, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(CompactError, 1), (DeviceError, 2), (ManifestError, 2), (ModelError, 2)]
+)
+def test_every_error_has_its_exit_code(kind, expected, run_compact, write_tone, monkeypatch):
     def fail(*_arguments, **_options):
         raise kind("[bold]it[/bold] is wrong\x1b[31m", hint="mend [it]")
 
     monkeypatch.setattr("compactcli.inference.load_model", fail)
     code, out, err = run_compact("classify", write_tone())
-    assert (code, out) == (kind.exit_code, "")
+    assert (code, out, kind.exit_code) == (expected, "", expected)
     assert err == "error: [bold]it[/bold] is wrong\\x1b[31m\nhint: mend [it]\n"
+
+
+def test_a_recording_that_is_needed_before_anything_can_be_done(run_compact, tmp_path):
+    (tmp_path / "README.md").write_text("no audio")
+    code, out, err = run_compact("bench", tmp_path / "README.md", "--no-peers", "--quiet")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {tmp_path}/README.md is not audio")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "said"),
+    [
+        (None, 0, ""),
+        (0, 0, ""),
+        (3, 3, ""),
+        ("no [bold]torch[/bold]", 70, "no [bold]torch[/bold]\n"),
+        (2.5, 70, "2.5\n"),
+    ],
+)
+def test_what_else_ends_the_process(code, expected, said, run_compact, write_tone, monkeypatch):
+    def end(*_arguments, **_options):
+        raise SystemExit(code)
+
+    monkeypatch.setattr("compactcli.inference.load_model", end)
+    assert run_compact("classify", write_tone()) == (expected, "", said)
 
 
 def test_a_full_disk_is_the_user_s(run_compact, write_tone, monkeypatch):

@@ -168,7 +168,7 @@ def test_numbers_have_three_digits_that_count(value, text):
         (["--device", "tpu"], 2, "device 'tpu' is unknown"),
         (["--engine", "onnx", "--device", "cuda"], 2, "engine 'onnx' was asked for with device 'cuda'"),
         (["--model", "no-such-model"], 2, "no-such-model"),
-        (["missing.wav"], 1, "missing.wav does not exist, expected a recording"),
+        (["missing.wav"], 2, "missing.wav does not exist, expected a recording"),
     ],
 )
 def test_requests_that_cannot_be_met_are_refused(run, commands, words, code, message):

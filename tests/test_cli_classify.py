@@ -114,14 +114,16 @@ def test_options_reach_the_loader(run_compact, write_tone, monkeypatch, tmp_path
 
     asked = []
 
-    def load(model=None, *, device="auto", engine="auto"):
-        asked.append((model, device, engine))
+    def load(model=None, *, device="auto", engine="auto", batch_size=None):
+        asked.append((model, device, engine, batch_size))
         return FakeEngine()
 
     monkeypatch.setattr("compactcli.inference.load_model", load)
-    run_compact("classify", write_tone(), "--model", tmp_path, "--device", "cuda:1", "--engine", "torch")
+    run_compact(
+        "classify", write_tone(), "--model", tmp_path, "--device", "cuda:1", "--engine", "torch", "--batch-size", 4
+    )
     run_compact("classify", write_tone())
-    assert asked == [(str(tmp_path), "cuda:1", "torch"), (None, "auto", "auto")]
+    assert asked == [(str(tmp_path), "cuda:1", "torch", 4), (None, "auto", "auto", None)]
 
 
 @pytest.mark.parametrize("words", [[], ["--format", "tsv"], ["--no-such-option"]])

@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from compactcli import inference
+from compactcli.cli import options
 from compactcli.cli.options import EventFormat
 from compactcli.formats import FORMATS
 
@@ -125,6 +127,33 @@ def test_bad_options_are_refused_before_the_model_is_loaded(run_compact, two_sou
 
     monkeypatch.setattr("compactcli.inference.load_model", load)
     assert run_compact("detect", two_sounds, "--threshold", "x")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "tsv"])
+def test_a_sound_shorter_than_times_are_written_is_no_event(name, run_compact, write_recording, tmp_path):
+    write_recording("few.wav", np.full(5, 0.5, np.float32))
+    output = tmp_path / f"out.{name}"
+    assert run_compact("detect", tmp_path / "few.wav", "--threshold", 0, "-o", output) == (0, "", "")
+    expected = {
+        "jsonl": '"duration": 0.0,',
+        "csv": f"\n{tmp_path}/few.wav,ok,0.000,,,,,\n",
+        "tsv": f"\n{tmp_path}/few.wav\t\t\t\n",
+    }
+    assert expected[name] in output.read_text()
+    assert "loud" not in output.read_text()
+
+
+def test_scenes_besides_the_events(run_compact, two_sounds):
+    n_scenes = [
+        len(json.loads(run_compact("detect", two_sounds, *words)[1])["scenes"])
+        for words in ([], ["--top-k", 1], ["--top-k", 2])
+    ]
+    assert n_scenes == [3, 1, 2]
+    assert run_compact("detect", two_sounds, "--top-k", 0)[0] == 2
+
+
+def test_the_shell_names_as_many_scenes_as_python():
+    assert options.DEFAULT_TOP_K == inference.DEFAULT_TOP_K
 
 
 def test_excluded_classes(run_compact, two_sounds):

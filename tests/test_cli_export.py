@@ -77,7 +77,7 @@ def test_what_is_named_has_to_be_a_recording(folder, run, tmp_path, name):
     (tmp_path / "empty").mkdir()
     output = tmp_path / "tiny.onnx"
     code, _, err = run("export", folder, "--output", output, "--check", tmp_path / name)
-    assert code == 1
+    assert code == 2
     assert name in err.replace("\n", "")
     assert not output.exists()
 

@@ -203,7 +203,7 @@ def test_folders_that_are_none(run_compact, tree, monkeypatch):
     assert code == 2
     assert "--output-dir b.wav is not a folder" in err
     code, _, err = run_compact("classify", "in", "--output-dir", "b.wav/inner")
-    assert code == 1
+    assert code == 2
     assert "b.wav/inner cannot be written (Not a directory)" in err
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from compactcli.cli.lists import format_list, read_list
+from compactcli.cli.options import to_path
 from compactcli.errors import ConfigError
 
 
@@ -105,19 +106,21 @@ def test_ill_encoded_names_stay_valid_json(run_compact, write_tone, write_list, 
 def test_failures_can_be_read_again(run_compact, write_tone, tmp_path):
     (tmp_path / "bad[1].wav").write_text("no audio")
     (tmp_path / "new\nline.wav").touch()
-    words = ["classify", write_tone(), tmp_path / "bad[1].wav", tmp_path / "new\nline.wav"]
+    (tmp_path / "return.wav\r").touch()
+    words = ["classify", write_tone(), *(tmp_path / name for name in ("bad[1].wav", "new\nline.wav", "return.wav\r"))]
     failed = tmp_path / "failed"
     code, _, err = run_compact(*words, "--failures", failed)
     assert code == 1
     assert failed.read_text() == f"{tmp_path}/bad[1].wav\n"
     assert "new\\nline.wav is not in " in err
+    assert f"return.wav\\r is not in {failed}, because its name holds or ends in what ends a line: use -0\n" in err
     code, _, err = run_compact(*words, "--failures", failed)
     assert code == 2
     assert f"--failures {failed} is there already" in err
     assert run_compact(*words, "--failures", failed, "-0", "--overwrite")[0] == 1
     code, out, _ = run_compact("classify", "--files-from", failed, "-0")
     assert code == 1
-    assert paths(out) == [f"{tmp_path}/bad[1].wav", f"{tmp_path}/new\nline.wav"]
+    assert paths(out) == [f"{tmp_path}/{name}" for name in ("bad[1].wav", "new\nline.wav", "return.wav\r")]
     assert run_compact("classify", write_tone(), "--failures", failed, "--overwrite")[0] == 0
     assert failed.read_text() == ""
 
@@ -157,6 +160,45 @@ def test_a_file_that_is_called_like_standard_input(run_compact, write_tone, tmp_
     monkeypatch.setattr(sys, "stdin", None)
     code, out, _ = run_compact("classify", ".")
     assert (code, paths(out)) == (0, ["-"])
+
+
+@pytest.mark.parametrize("words", [["./-"], ["--files-from", "list"]])
+def test_a_file_that_is_called_like_standard_input_can_be_named(words, run_compact, write_tone, tmp_path, monkeypatch):
+    write_tone("x.wav").rename(tmp_path / "-")
+    (tmp_path / "list").write_text("./-\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, err = run_compact("classify", *words)
+    assert (code, paths(out), err) == (0, [str(tmp_path / "-")], "")
+    code, out, _ = run_compact("classify", *words, "--output", "./-", "--overwrite")
+    assert (code, out) == (2, "")  # it is the recording, not standard output
+
+
+def test_a_list_that_is_called_like_standard_input(run_compact, write_tone, tmp_path, monkeypatch):
+    (tmp_path / "-").write_text(f"{write_tone()}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, _ = run_compact("classify", "--files-from", "./-", "--output", "x.jsonl")
+    assert (code, out, paths((tmp_path / "x.jsonl").read_text())) == (0, "", [str(tmp_path / "tone.wav")])
+
+
+def test_a_failure_that_is_called_like_standard_input_is_listed_as_a_file(run_compact, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/-").write_text("no audio")
+    monkeypatch.chdir(tmp_path / "in")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run_compact("classify", ".", "--failures", "../failed")[0] == 1
+    assert (tmp_path / "failed").read_text() == "./-\n"
+    code, out, _ = run_compact("classify", "--files-from", "../failed")
+    assert (code, json.loads(out)["error"]["code"]) == (1, "not-audio")
+
+
+def test_a_file_called_like_standard_input_in_a_folder_that_was_removed(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigError, match=r"\./- is relative to a folder that was removed, expected to be in one"):
+        to_path("./-")
 
 
 def test_standard_input_that_is_a_terminal(run_compact, give_stdin, monkeypatch):

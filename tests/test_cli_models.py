@@ -58,6 +58,7 @@ def test_info(run_compact, installed, on_terminal):
     lines = re.sub(r"\x1b\[\d*m", "", out).splitlines()
     facts = dict(line.rstrip().split("  ", 1) for line in lines if not line.startswith(" "))
     assert facts["scenes"].strip() == "silence, hum, din"
+    assert facts["hysteresis"].strip() == f"{CONFIG.detection.hysteresis:g}"
     assert facts["events"].strip() == "loud, faint, any"
     assert facts["output frame"].strip() == "40 ms"
     assert facts["sample rate"].strip() == "16000 Hz"

@@ -69,6 +69,32 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
     assert (tmp_path / "out.txt").read_bytes() == b"more than three"
 
 
+@pytest.mark.parametrize("word", ["--output", "--failures", "--output-dir"])
+@pytest.mark.parametrize("n_recordings", [1, 2])
+def test_a_place_that_takes_no_files_is_refused_before_the_work(
+    word, n_recordings, run_compact, write_tone, tmp_path, monkeypatch
+):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    recordings = [write_tone(f"{number}.wav") for number in range(n_recordings)]
+    monkeypatch.setattr("compactcli.cli.output.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("compactcli.inference.load_model", refuse)
+    code, out, err = run_compact("classify", *recordings, word, tmp_path / "new")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {tmp_path}/new cannot be written (Permission denied), expected room and the right")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that takes no files, whatever the rights")
+@pytest.mark.parametrize(("word", "name"), [("--output", "x.csv"), ("--output-dir", "x"), ("--failures", "x")])
+@pytest.mark.parametrize("n_recordings", [1, 2])
+def test_nothing_is_done_for_proc(word, name, n_recordings, run_compact, write_tone):
+    recordings = [write_tone(f"{number}.wav") for number in range(n_recordings)]
+    code, out, err = run_compact("classify", *recordings, word, f"/proc/{name}")
+    assert (code, out) == (2, "")
+    assert "cannot be written (No such file or directory)" in err
+
+
 def test_folder_without_the_right_to_write(tmp_path, monkeypatch):
     def refuse(*_arguments, **_options):
         raise PermissionError(errno.EACCES, "Permission denied")

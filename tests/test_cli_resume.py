@@ -318,7 +318,7 @@ def test_a_journal_that_cannot_be_written(run_compact, recordings, tmp_path, mon
 
     monkeypatch.setattr("compactcli.cli.journal.os.open", refuse)
     code, out, err = run_compact("classify", recordings, "--output", tmp_path / "out.jsonl")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "compact-journal cannot be written (Permission denied)" in err
 
 

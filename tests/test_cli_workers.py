@@ -57,6 +57,12 @@ def codes(out):
     return [(record["path"].rpartition("/")[2], record["error"] and record["error"]["code"]) for record in records]
 
 
+def test_the_batch_size_reaches_the_workers(run, write_tone):
+    words = ["--device", "batch", "--batch-size", 4, write_tone("a.wav"), write_tone("b.wav")]
+    _, _, err = run("classify", "-v", *words, "--jobs", 2)
+    assert err.startswith("model fake, version 1, on 4 with fake\n")
+
+
 def test_two_workers_write_the_same_bytes_as_none(run, run_compact, write_tone, tmp_path, monkeypatch):
     for number in range(9):
         write_tone(f"in/{number}.wav", 0.1 + 0.3 * (number % 3), level=(0.0, 0.1, 0.5)[number % 3])
@@ -83,6 +89,11 @@ def test_a_recording_that_kills_or_holds_up_its_process_stops_no_other(run, writ
     assert "in/exit.wav ended the process that analysed it (exit code 3), expected a result" in err
     assert "in/hang.wav took longer than 5 s, expected at most that" in err
     assert "5 files: 2 ok, 0 partial, 3 failed, 0 skipped" in err
+
+
+def test_a_timeout_may_be_longer_than_any_system_waits(run, write_tone):
+    code, out, err = run("classify", write_tone("a.wav"), "--timeout", 1e300)
+    assert (code, codes(out), err) == (0, [("a.wav", None)], "")
 
 
 def test_the_last_recording_may_kill_the_only_worker(run, write_tone):

@@ -192,10 +192,29 @@ def test_the_cpu_is_for_onnx(folder, cuda, driver, count, device):
 @pytest.mark.parametrize(("device", "taken"), [("auto", "cuda:0"), ("cuda", "cuda"), ("cuda:1", "cuda:1")])
 def test_cuda_is_for_torch(cuda, monkeypatch, device, taken):
     cuda(True, 2)
-    monkeypatch.setattr(TorchEngine, "__init__", lambda self, folder, *, device: setattr(self, "device", device))
+    monkeypatch.setattr(
+        TorchEngine, "__init__", lambda self, folder, *, device, batch_size: setattr(self, "device", device)
+    )
     engine = load_engine(Path("folder"), device=device)
     assert type(engine) is TorchEngine
     assert choose_device(engine.device) == choose_device(taken)
+
+
+def test_the_batch_size_changes_no_result(folder, noise):
+    waveform = noise(4.5 * CHUNK_S)
+    alone, together = (
+        list(load_engine(folder, device="cpu", engine="torch", batch_size=size).stream([waveform])) for size in (1, 4)
+    )
+    assert len(alone) == len(together) == 5
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.scenes, other.scenes, atol=1e-4)
+        np.testing.assert_allclose(one.events, other.events, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnx", "torch"])
+def test_an_empty_batch_is_refused(folder, engine):
+    with pytest.raises(ConfigError, match="batch_size is 0, expected at least 1 window"):
+        load_engine(folder, device="cpu", engine=engine, batch_size=0)
 
 
 def test_onnx_that_is_asked_for_stays_on_the_cpu(folder, cuda):

@@ -75,6 +75,30 @@ def test_events_are_where_the_sounds_are(engine, two_sounds):
     assert record.scenes[0][0] == "silence"
 
 
+@pytest.mark.parametrize(
+    ("settings", "loud"),
+    [
+        ({}, [(1.0, 2.0), (3.0, 3.52)]),
+        ({"min_duration": 0.6}, [(1.0, 2.0)]),
+        ({"max_gap": 1.0}, [(1.0, 3.52)]),
+        ({"median": 1.4}, [(1.0, 2.0)]),
+        ({"threshold": 0.99, "hysteresis": 0.5}, []),
+        ({"min_duration": 0.6, "max_gap": 1.0, "threshold": {"any": 0.9}}, [(1.0, 3.52)]),
+    ],
+)
+def test_settings_have_the_names_of_the_shell(engine, two_sounds, settings, loud):
+    assert intervals(compactcli.detect(two_sounds, model=engine, **settings), "any") == loud
+
+
+def test_hysteresis_takes_the_place_of_the_model_s(two_sounds):
+    # "any" is at 0.982 in the tones and at 0.018 outside, which 0.98 below the threshold still reaches
+    engine = FakeEngine(config=with_detection(hysteresis=0.1))
+    assert intervals(compactcli.detect(two_sounds, model=engine, threshold=0.9, hysteresis=0.9), "any") == [(1.0, 5.0)]
+    assert intervals(compactcli.detect(two_sounds, model=engine, threshold=0.9), "any") == [(1.0, 2.0), (3.0, 3.52)]
+    with pytest.raises(ConfigError, match="hysteresis is 2"):
+        compactcli.detect(two_sounds, model=engine, hysteresis=2.0)
+
+
 def test_event_calibration_is_used(two_sounds):
     calibration = CalibrationConfig(event_bias=(-100.0, 0.0, 100.0))
     engine = FakeEngine(config=dataclasses.replace(CONFIG, calibration=calibration))
@@ -287,20 +311,20 @@ def test_models_are_found_by_name_and_the_default_is_taken(monkeypatch, tmp_path
     loaded = []
     monkeypatch.setattr("compactcli.checkpoint.find_model", lambda name: tmp_path / name)
 
-    def load_engine(folder, *, device, engine):
-        loaded.append((folder, device, engine))
+    def load_engine(folder, *, device, engine, batch_size):
+        loaded.append((folder, device, engine, batch_size))
         return FakeEngine(device=device)
 
     monkeypatch.setattr("compactcli.engine.load_engine", load_engine)
     assert compactcli.load_model().config is CONFIG
-    assert compactcli.load_model(tmp_path / "own", device="cpu", engine="onnx").device == "cpu"
+    assert compactcli.load_model(tmp_path / "own", device="cpu", engine="onnx", batch_size=4).device == "cpu"
     assert compactcli.classify(write_tone(), model="other", device="cpu").model == "fake"
     assert compactcli.detect(write_tone()).model == "fake"
     assert loaded == [
-        (tmp_path / "compactnet", "auto", "auto"),
-        (tmp_path / "own", "cpu", "onnx"),
-        (tmp_path / "other", "cpu", "auto"),
-        (tmp_path / "compactnet", "auto", "auto"),
+        (tmp_path / "compactnet", "auto", "auto", None),
+        (tmp_path / "own", "cpu", "onnx", 4),
+        (tmp_path / "other", "cpu", "auto", None),
+        (tmp_path / "compactnet", "auto", "auto", None),
     ]
 
 

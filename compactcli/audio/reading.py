@@ -148,8 +148,9 @@ def open_audio(
         AudioError: The file is missing, empty, not audio, its header makes no sense or goes beyond the limits.
 
     Example:
-        >>> with open_audio("sample_audio/scene.wav", sample_rate=16000) as reader:  # doctest: +SKIP
-        ...     n_samples = sum(len(block) for block in reader)
+        >>> with open_audio("sample_audio/events.wav", sample_rate=16000) as reader:
+        ...     sum(len(block) for block in reader)
+        160000
     """
     name = os.fspath(path) if name is None else name
     with open_decoder(Path(path), name) as decoder:

@@ -22,8 +22,9 @@ from compactcli.cli.stopping import EXIT_STOPPED, StoppedError, sigterm_stops
 from compactcli.cli.streams import fill_closed_streams
 from compactcli.cli.study import study
 from compactcli.cli.train import train
-from compactcli.errors import CompactError
+from compactcli.errors import AudioError, CompactError
 
+EXIT_NOTHING_DONE = 2
 EXIT_BUG = 70
 # what nobody but the user can help, wherever it happens
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -85,18 +86,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(stopped.message)
         return EXIT_STOPPED
     except SystemExit as finished:
-        return finished.code if isinstance(finished.code, int) else 0
+        return _exit_code(finished.code)
     except CompactError as error:
         from compactcli.cli.console import say_error
 
         say_error(error)
-        return error.exit_code
+        # a recording outside a batch: it was not one of several, and nothing was done
+        return EXIT_NOTHING_DONE if isinstance(error, AudioError) else error.exit_code
     except Exception as error:  # the last resort: whatever it is, it is a bug, and a shell wants an exit code
         if isinstance(error, OSError) and error.errno in FULL:
             return _say_full(error)
         _say_bug(error, with_traceback="--verbose" in words or "-v" in words)
         return EXIT_BUG
     return 0
+
+
+def _exit_code(code: object) -> int:
+    """What ``SystemExit`` carries, as a shell wants it; a text is for people."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    from compactcli.cli.console import say
+
+    say(str(code))
+    return EXIT_BUG
 
 
 def _say_full(error: OSError) -> int:

@@ -13,7 +13,7 @@ from compactcli.cli.batch_options import BatchOptions
 from compactcli.cli.console import say, say_error, say_warning, stdout_is_terminal
 from compactcli.cli.inputs import Input
 from compactcli.cli.journal import Journal, open_journal
-from compactcli.cli.lists import format_list
+from compactcli.cli.lists import fits_line, format_list
 from compactcli.cli.output import check_output, open_output
 from compactcli.cli.plan import Run, plan_run
 from compactcli.cli.progress import Progress, watch
@@ -170,7 +170,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                 if outcome.times is not None:
                     times.add(outcome.times)
                 if outcome.error is not None:
-                    failures.append(str(item.path))
+                    failures.append(item.word)
                 _comment(item, outcome, only=len(run.inputs) == 1, quiet=batch.quiet)
                 before_s = time.monotonic()
                 put(item, outcome)
@@ -245,8 +245,8 @@ def _comment(item: Input, outcome: Outcome, *, only: bool, quiet: bool) -> None:
 
 
 def _write_failures(path: Path, failures: Sequence[str], *, null: bool) -> None:
-    broken = [name for name in failures if "\n" in name and not null]
+    broken = [name for name in failures if not null and not fits_line(name)]
     with open_output(path) as write:
         write(format_list([name for name in failures if name not in broken], null=null))
     for name in broken:
-        say_warning(f"{name} is not in {path}, because its name holds a line feed: use -0")
+        say_warning(f"{name} is not in {path}, because its name holds or ends in what ends a line: use -0")

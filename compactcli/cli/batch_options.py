@@ -12,9 +12,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from compactcli.cli import options
+from compactcli.cli.options import STDIN
 from compactcli.errors import ConfigError
-
-STDIN = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,7 @@ class BatchOptions:
         model: Name or folder of the model; None takes the default.
         device: Where the network runs.
         engine: What runs the network.
+        batch_size: Windows of 30 s that the network hears at once; None takes what suits the device.
         jobs: Processes that analyse recordings.
         timeout: Seconds that one recording may take; None sets no limit.
         quiet: Whether to say nothing but why a recording failed when it was the only one.
@@ -71,6 +71,7 @@ class BatchOptions:
             help="Read more paths from this file, one a line; - reads them from standard input.",
             show_default=False,
             rich_help_panel=options.INPUT,
+            parser=options.to_path,
         ),
     ] = None
     null: Annotated[
@@ -101,6 +102,7 @@ class BatchOptions:
             help="Write the results here, whole or not at all; - is standard output.",
             show_default="stdout",
             rich_help_panel=options.OUTPUT,
+            parser=options.to_path,
         ),
     ] = None
     output_dir: Annotated[
@@ -148,6 +150,17 @@ class BatchOptions:
         options.EngineName,
         typer.Option("--engine", help="What runs the network; auto takes the quickest there is."),
     ] = options.EngineName.AUTO
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            metavar="N",
+            help="Windows of 30 s of one recording that the torch engine hears at once; fewer take less memory. "
+            "The onnx engine hears one after the other.",
+            show_default="16 on a GPU, else 1",
+        ),
+    ] = None
     jobs: Annotated[
         int,
         typer.Option(

@@ -37,7 +37,7 @@ class SceneWork:
 @takes_recordings
 def classify(
     batch: BatchOptions,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Scenes to name for each recording, best first.")] = 3,
+    top_k: options.TopK = options.DEFAULT_TOP_K,
     result_format: Annotated[
         list[options.SceneFormat] | None,
         typer.Option("--format", help=options.FORMAT_HELP, show_default=False, rich_help_panel=options.OUTPUT),

@@ -21,11 +21,13 @@ class EventWork:
         changes: Settings that take the place of the model's, by the names of ``inference.override_detection``.
         classes: Events to look for; None looks for all.
         exclude: Events not to look for.
+        top_k: Scenes to name besides, best first, at least 1.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
+    top_k: int = options.DEFAULT_TOP_K
     command: str = "detect"
 
     def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
@@ -37,9 +39,14 @@ class EventWork:
         plan = inference.plan_detection(engine.config, detection=detection, classes=self.classes, exclude=self.exclude)
         return (
             lambda path, listening: inference.detect_recording(
-                path, engine, detection=plan.detection, classes=plan.classes, listening=listening
+                path,
+                engine,
+                detection=plan.detection,
+                classes=plan.classes,
+                top_k=self.top_k,
+                listening=listening,
             ),
-            {"detection": to_json(plan.detection), "classes": list(plan.classes)},
+            {"detection": to_json(plan.detection), "classes": list(plan.classes), "top_k": self.top_k},
         )
 
 
@@ -53,6 +60,7 @@ def detect(
     min_duration: options.MinDuration = None,
     max_gap: options.MaxGap = None,
     median: options.Median = None,
+    top_k: options.TopK = options.DEFAULT_TOP_K,
     result_format: Annotated[
         list[options.EventFormat] | None,
         typer.Option("--format", help=options.FORMAT_HELP, show_default=False, rich_help_panel=options.OUTPUT),
@@ -75,6 +83,7 @@ def detect(
         },
         classes=None if wanted is None else tuple(wanted),
         exclude=tuple(options.parse_classes(exclude) or ()),
+        top_k=top_k,
     )
     from compactcli.cli.batch import run_batch
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.output import unwritable
+from compactcli.cli.output import check_folder, unopenable, unwritable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
 from compactcli.errors import ConfigError
@@ -122,9 +122,13 @@ class ResultFolder:
         """Make the folder.
 
         Raises:
-            CompactError: It cannot be made.
+            ConfigError: It cannot be made, or takes no files.
         """
-        _make_folder(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unopenable(str(self.folder), error) from error
+        check_folder(self.folder, name=str(self.folder))
 
     def is_done(self, item: Input) -> bool:
         """Whether all files of the recording are there, and none of them tells of a failure or is damaged."""

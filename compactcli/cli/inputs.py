@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compactcli.cli.batch_options import STDIN
+from compactcli.cli.options import STDIN
 from compactcli.errors import AudioError
 
 
@@ -38,6 +38,11 @@ class Input:
     def name(self) -> str:
         """What messages call it; records have the path."""
         return "standard input" if self.is_stdin else str(self.path)
+
+    @property
+    def word(self) -> str:
+        """What a list of paths calls it; a file with the name ``-`` is not standard input."""
+        return f"{os.curdir}/{self.path}" if self.path == STDIN and not self.is_stdin else str(self.path)
 
     @property
     def inner_path(self) -> Path:

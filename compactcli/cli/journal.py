@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.output import unwritable, write_all
+from compactcli.cli.output import unopenable, unwritable, write_all
 from compactcli.errors import ConfigError
 from compactcli.events import Event
 from compactcli.records import Record
@@ -195,7 +195,8 @@ def open_journal(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Journ
         The journal; empty unless ``resume``.
 
     Raises:
-        ConfigError: There is an unfinished run and neither was asked for, or another process is at work on it.
+        ConfigError: There is an unfinished run and neither was asked for, another process is at work on it, or it
+            cannot be opened.
         CompactError: The journal cannot be written.
     """
     journal = Journal(path, _open_locked(path))
@@ -220,7 +221,7 @@ def _open_locked(path: Path) -> int:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
-            raise unwritable(str(path), error) from error
+            raise unopenable(str(path), error) from error
         if not _lock(descriptor):
             os.close(descriptor)
             raise ConfigError(

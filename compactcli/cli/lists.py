@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from compactcli.cli.batch_options import STDIN
+from compactcli.cli.options import STDIN, to_path
 from compactcli.errors import ConfigError
 
 
@@ -32,7 +32,7 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
     if not null and b"\0" in data:
         raise ConfigError(f"{name} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes")
     parts = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
-    found = [Path(os.fsdecode(part)) for part in parts if part]
+    found = [to_path(os.fsdecode(part)) for part in parts if part]
     if not found:
         raise ConfigError(
             f"{name} names no recordings, expected at least one path in it",
@@ -46,6 +46,16 @@ def _read_stdin() -> bytes:
     if sys.stdin is None:
         raise OSError(errno.EBADF, "it is closed")
     return sys.stdin.buffer.read()
+
+
+def fits_line(path: str) -> bool:
+    r"""Whether ``read_list`` gets a path back that stands on a line.
+
+    Example:
+        >>> [fits_line(path) for path in ("a.wav", "a\nb.wav", "a.wav\r")]
+        [True, False, False]
+    """
+    return "\n" not in path and not path.endswith("\r")
 
 
 def format_list(paths: Sequence[str], *, null: bool) -> str:

@@ -54,9 +54,13 @@ FORMAT_HELP = (
     "How to write the results; by default the suffix of --output, else table on a terminal and jsonl elsewhere. "
     "Repeatable with --output-dir."
 )
+# the word for standard input and output
+STDIN = Path("-")
 # panels of --help
 INPUT, EVENTS, OUTPUT = "Which recordings", "Which events", "Where results go"
 
+TopK = Annotated[int, typer.Option("--top-k", min=1, help="Scenes to name for each recording, best first.")]
+DEFAULT_TOP_K = 3  # as in compactcli.inference, whose import takes time
 ModelName = Annotated[
     str | None,
     typer.Option(
@@ -150,7 +154,7 @@ Median = Annotated[
 
 
 def parse_path(value: str) -> Path:
-    """Read the path of a recording.
+    """Read the path of a recording or of a list.
 
     Raises:
         typer.BadParameter: It is empty, as a variable of a script is that was never set; taken for the folder that
@@ -158,7 +162,31 @@ def parse_path(value: str) -> Path:
     """
     if not value:
         raise typer.BadParameter("an empty path stands for nothing, expected a recording or a folder")
-    return Path(value)
+    return to_path(value)
+
+
+def to_path(word: str) -> Path:
+    """The path that a word names; ``-`` alone stays ``STDIN``, and ``./-`` is the file of that name.
+
+    Raises:
+        ConfigError: The word is ``./-`` in a folder that was removed.
+    """
+    path = Path(word)
+    if path != STDIN or word == str(STDIN):
+        return path
+    # pathlib drops the ./ that tells the file from standard input
+    try:
+        return path.absolute()
+    except FileNotFoundError as error:
+        raise no_folder(word) from error
+
+
+def no_folder(name: str) -> ConfigError:
+    """The error of a relative path where there is no folder any more that it could start from."""
+    return ConfigError(
+        f"{name} is relative to a folder that was removed, expected to be in one that is there",
+        hint="change into another folder",
+    )
 
 
 def parse_thresholds(values: Sequence[str]) -> tuple[float | None, dict[str, float]]:

@@ -7,6 +7,7 @@ import io
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -39,7 +40,8 @@ def check_output(
         complete: Whether the user asked to go on with a run, of which nothing but this file is there.
 
     Raises:
-        ConfigError: The file is there already, is one of the recordings, is no regular file, or has no folder.
+        ConfigError: The file is there already, is one of the recordings, is no regular file, has no folder, or
+            has one that takes no files.
     """
     if path is None:
         return
@@ -62,6 +64,24 @@ def check_output(
         raise ConfigError(
             f"{option} {path} is in a folder that does not exist, expected one that does", hint="make the folder first"
         )
+    check_folder(path.absolute().parent, name=str(path))
+
+
+def check_folder(folder: Path, *, name: str) -> None:
+    """Refuse a folder that takes no files, before any work is done; rights alone do not tell, on ``/proc`` for example.
+
+    Args:
+        folder: It is there.
+        name: What was to be written, for the message.
+
+    Raises:
+        ConfigError: No file can be made in it.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unopenable(name, error) from error
 
 
 @contextlib.contextmanager
@@ -151,6 +171,12 @@ def _open_new(part: Path, path: Path) -> io.FileIO:
         return part.open("xb", buffering=0)
     except OSError as error:
         raise unwritable(str(path), error) from error
+
+
+def unopenable(name: str, error: OSError) -> ConfigError:
+    """The error of a file that cannot be written, and for which nothing was done yet."""
+    failure = unwritable(name, error)
+    return ConfigError(failure.message, hint=failure.hint, code=failure.code)
 
 
 def unwritable(name: str, error: OSError) -> CompactError:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compactcli.audio import spool_audio
-from compactcli.cli.batch_options import STDIN, BatchOptions
+from compactcli.cli.batch_options import BatchOptions
 from compactcli.cli.folder import ResultFolder, without_results
 from compactcli.cli.inputs import Input, collect_inputs
 from compactcli.cli.lists import read_list
+from compactcli.cli.options import STDIN, no_folder
 from compactcli.cli.work import Task, Work
 from compactcli.cli.writing import FRAME_SCORES, choose_formats
 from compactcli.errors import AudioError, ConfigError
@@ -84,6 +85,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         model=batch.model,
         device=batch.device,
         engine=batch.engine,
+        batch_size=batch.batch_size,
         max_duration_s=batch.max_duration,
         frames_dir=_temporary_folder(stack) if FRAME_SCORES in formats else None,
     )
@@ -119,10 +121,7 @@ def _check_here(paths: Sequence[Path]) -> None:
     except FileNotFoundError as error:
         relative = [path for path in paths if not path.is_absolute()]
         if relative:
-            raise ConfigError(
-                f"{relative[0]} is relative to a folder that was removed, expected to be in one that is there",
-                hint="change into another folder",
-            ) from error
+            raise no_folder(str(relative[0])) from error
 
 
 def _spooled(item: Input, stack: contextlib.ExitStack) -> Input:

@@ -92,6 +92,7 @@ def model_details(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
         "threshold": ", ".join(
             [f"{detection.threshold:g}", *(f"{name} {value:g}" for name, value in detection.class_thresholds.items())]
         ),
+        "hysteresis": f"{detection.hysteresis:g}",
         "median": f"{detection.median_s:g} s",
         "longest gap closed": f"{detection.max_gap_s:g} s",
         "shortest event": f"{detection.min_duration_s:g} s",

@@ -74,6 +74,7 @@ class Task:
         model: Name or folder; None takes the default.
         device: As asked for.
         engine: As asked for.
+        batch_size: Windows that the network hears at once; None takes what suits the device.
         max_duration_s: Longest recording that is analysed, in seconds; None sets no limit.
         frames_dir: Folder for tables of frame scores, one file for each recording; None writes none.
     """
@@ -82,6 +83,7 @@ class Task:
     model: str | None = None
     device: str = "auto"
     engine: str = "auto"
+    batch_size: int | None = None
     max_duration_s: float | None = None
     frames_dir: Path | None = None
 
@@ -96,7 +98,7 @@ class Task:
         from compactcli import inference
         from compactcli.audio import AudioLimits
 
-        engine = inference.load_model(self.model, device=self.device, engine=self.engine)
+        engine = inference.load_model(self.model, device=self.device, engine=self.engine, batch_size=self.batch_size)
         analyse, settings = self.work.prepare(engine)
         config = engine.config
         facts = ModelFacts(

@@ -22,6 +22,8 @@ from compactcli.errors import AudioError, CompactError
 
 # Recordings that may be finished before the oldest one is: memory stays flat while one file takes for ever.
 LOOK_AHEAD = 256
+# the system takes no wait of months; after this one the deadlines are looked at again
+LONGEST_WAIT_S = 3600.0
 
 OnDone = Callable[[Input, Outcome], None]
 OnProgress = Callable[[Input, float, float | None], None]
@@ -168,7 +170,7 @@ class WorkerPool:
 
     def _wait_s(self) -> float | None:
         deadlines = [worker.deadline_s for worker in self._workers if worker.deadline_s is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        return max(0.0, min([LONGEST_WAIT_S, *(at - time.monotonic() for at in deadlines)])) if deadlines else None
 
     def _listen(self, workers: Sequence[_Worker], wait_s: float | None) -> list[tuple[_Worker, object]]:
         """Messages that are there, at most one from each worker, after waiting for the first."""

@@ -13,7 +13,14 @@ __all__ = ["ENGINES", "Engine", "LogitChunk", "StagedEngine", "load_engine"]
 ENGINES = ("auto", "onnx", "torch")
 
 
-def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto", graph: Path | None = None) -> StagedEngine:
+def load_engine(
+    folder: Path,
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    graph: Path | None = None,
+    batch_size: int | None = None,
+) -> StagedEngine:
     """Load a model folder onto a device.
 
     Args:
@@ -23,15 +30,20 @@ def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto", gra
             holds a graph for it.
         graph: A network alone that ``compact export`` wrote of the model, for the onnx engine to run in place of the
             folder's own.
+        batch_size: Windows of 30 s that the torch engine hears at once, at least 1; None takes what suits the device.
+            The onnx engine hears one after the other.
 
     Raises:
         ModelError: The folder or the graph cannot be loaded.
         DeviceError: The device is not there.
-        ConfigError: The engine is unknown, does not run on that device, or is not installed.
+        ConfigError: The engine is unknown, does not run on that device, or is not installed, or the batch size is less
+            than 1.
     """
     if engine not in ENGINES:
         raise ConfigError(f"engine '{engine}' is unknown, expected one of {', '.join(ENGINES)}")
     check_device(device)
+    if batch_size is not None and batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}, expected at least 1 window")
     if graph is not None:
         if engine == "torch":
             raise ConfigError(
@@ -57,7 +69,7 @@ def load_engine(folder: Path, *, device: str = "auto", engine: str = "auto", gra
     require_package("torch", purpose=f"device '{device}'" if device.startswith("cuda") else "engine 'torch'")
     from compactcli.engine.torch import TorchEngine
 
-    return TorchEngine(folder, device=device)
+    return TorchEngine(folder, device=device, batch_size=batch_size)
 
 
 def _runs_on_cpu(device: str) -> bool:

@@ -4,7 +4,7 @@ from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.fields import from_pictures, read_event, split_lines, to_pictures
 from compactcli.formats.writer import OneRecording
-from compactcli.records import Record, rounded_times
+from compactcli.records import Record, rounded_events
 
 
 class AudacityWriter:
@@ -32,9 +32,8 @@ class AudacityWriter:
         """
         self._one.take(record.path)
         return "".join(
-            f"{onset:.6f}\t{offset:.6f}\t{to_pictures(event.label)}\n"
-            for event in record.events or ()
-            for onset, offset in [rounded_times(event, decimals=6)]
+            f"{event.onset:.6f}\t{event.offset:.6f}\t{to_pictures(event.label)}\n"
+            for event in rounded_events(record.events or (), decimals=6)
         )
 
     def end(self) -> str:

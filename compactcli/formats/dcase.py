@@ -3,7 +3,7 @@
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.fields import escape, read_event, split_lines, unescape
-from compactcli.records import Record, rounded_times
+from compactcli.records import Record, rounded_events
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 
@@ -26,9 +26,8 @@ class EventTsvWriter:
             return ""
         name = escape(record.path)
         rows = [
-            f"{name}\t{onset:.3f}\t{offset:.3f}\t{escape(event.label)}\n"
-            for event in record.events or ()
-            for onset, offset in [rounded_times(event)]
+            f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{escape(event.label)}\n"
+            for event in rounded_events(record.events or ())
         ]
         return "".join(rows) or f"{name}\t\t\t\n"
 

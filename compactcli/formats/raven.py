@@ -3,7 +3,7 @@
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.fields import from_pictures, make_event, read_times, split_lines, to_pictures
-from compactcli.records import Record, rounded_times
+from compactcli.records import Record, rounded_events
 
 BEGIN, END, FILE_OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 COLUMNS = (
@@ -52,13 +52,12 @@ class RavenWriter:
         band = "" if record.sample_rate is None else f"{record.sample_rate / 2:.1f}"
         name = to_pictures(record.path)
         rows = []
-        for event in record.events or ():
+        for event in rounded_events(record.events or (), decimals=6):
             self._n_rows += 1
-            onset, offset = rounded_times(event, decimals=6)
-            begin, end = (_seconds(self._start_us + _microseconds(time)) for time in (onset, offset))
+            begin, end = (_seconds(self._start_us + _microseconds(time)) for time in (event.onset, event.offset))
             score = "" if event.score is None else f"{event.score:.4f}"
             label = to_pictures(event.label)
-            place = f"{begin}\t{end}\t0.0\t{band}\t{name}\t{onset:.6f}"
+            place = f"{begin}\t{end}\t0.0\t{band}\t{name}\t{event.onset:.6f}"
             rows.append(f"{self._n_rows}\tSpectrogram 1\t1\t{place}\t{label}\t{score}\n")
         self._start_us += 0 if record.duration is None else _microseconds(record.duration)
         return "".join(rows)

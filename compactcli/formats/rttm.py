@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-from compactcli.records import Record, rounded_times
+from compactcli.records import Record, rounded_events
 
 
 class RttmWriter:
@@ -24,9 +24,8 @@ class RttmWriter:
         """The lines of one recording."""
         name = _one_word(record.path)
         return "".join(
-            f"SPEAKER {name} 1 {onset:.3f} {offset - onset:.3f} <NA> <NA> {_one_word(event.label)} <NA> <NA>\n"
-            for event in record.events or ()
-            for onset, offset in [rounded_times(event)]
+            f"SPEAKER {name} 1 {event.onset:.3f} {event.duration_s:.3f} <NA> <NA> {_one_word(event.label)} <NA> <NA>\n"
+            for event in rounded_events(record.events or ())
         )
 
     def end(self) -> str:

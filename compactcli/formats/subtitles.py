@@ -3,7 +3,7 @@
 import re
 
 from compactcli.formats.writer import OneRecording
-from compactcli.records import Record, rounded_times
+from compactcli.records import Record, rounded_events
 
 
 class VttWriter:
@@ -72,9 +72,9 @@ class SrtWriter:
 
 
 def _cues(record: Record) -> list[tuple[float, float, str]]:
-    """Onset and offset to the millisecond and label on one line; ordered again, because rounding moves times."""
-    cues = [(*rounded_times(event), re.sub(r"[\r\n]+", " ", event.label)) for event in record.events or ()]
-    return sorted(cues, key=lambda cue: cue[0])
+    """Onset and offset to the millisecond, and label on one line."""
+    events = rounded_events(record.events or ())
+    return [(event.onset, event.offset, re.sub(r"[\r\n]+", " ", event.label)) for event in events]
 
 
 def _clock(time_s: float, point: str) -> str:

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from compactcli.records import Record, rounded_times
+from compactcli.records import Record, rounded_events
 
 
 class SceneCsvWriter:
@@ -45,10 +45,9 @@ class EventCsvWriter:
         """The rows of one input."""
         head = (record.path, record.status, _seconds(record.duration))
         rows = []
-        for event in record.events or ():
-            onset, offset = rounded_times(event)
+        for event in rounded_events(record.events or ()):
             score = "" if event.score is None else f"{event.score:.4f}"
-            rows.append(_csv_row(*head, f"{onset:.3f}", f"{offset:.3f}", event.label, score, record.error))
+            rows.append(_csv_row(*head, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label, score, record.error))
         return "".join(rows) or _csv_row(*head, "", "", "", "", record.error)
 
     def end(self) -> str:

@@ -49,7 +49,9 @@ def classify(
 
     Example:
         >>> import compactcli
-        >>> compactcli.classify("sample_audio/scene.wav").scenes[0]  # doctest: +SKIP
+        >>> record = compactcli.classify("sample_audio/events.wav", top_k=2)
+        >>> record.duration, len(record.scenes)
+        (10.0, 2)
     """
     limits = AudioLimits(max_duration_s=max_duration)
     engine = _as_engine(model, device)
@@ -66,6 +68,10 @@ def detect(
     threshold: float | Mapping[str, float] | None = None,
     classes: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    hysteresis: float | None = None,
+    min_duration: float | None = None,
+    max_gap: float | None = None,
+    median: float | None = None,
     top_k: int = DEFAULT_TOP_K,
     max_duration: float | None = None,
 ) -> Record:
@@ -82,6 +88,11 @@ def detect(
             all classes, or those of single classes by their names.
         classes: Events to look for; None looks for all.
         exclude: Events not to look for, even where ``classes`` names them.
+        hysteresis: How far below its threshold the score of a class may fall while an event goes on, from 0 to 1; None
+            keeps ``detection``'s, here and below.
+        min_duration: Seconds; shorter events are dropped.
+        max_gap: Seconds; gaps up to this inside one class are closed.
+        median: Seconds that the smoothing is long; 0 for none.
         top_k: Scenes to name besides, best first, at least 1.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
 
@@ -96,7 +107,9 @@ def detect(
 
     Example:
         >>> import compactcli
-        >>> compactcli.detect("sample_audio/clip.wav").events[0]  # doctest: +SKIP
+        >>> record = compactcli.detect("sample_audio/events.wav", classes=["speech"])
+        >>> {event.label for event in record.events}
+        {'speech'}
     """
     limits = AudioLimits(max_duration_s=max_duration)
     engine = _as_engine(model, device)
@@ -104,18 +117,29 @@ def detect(
         engine.config.detection if detection is None else detection,
         threshold=None if isinstance(threshold, Mapping) else threshold,
         class_thresholds=threshold if isinstance(threshold, Mapping) else None,
+        hysteresis=hysteresis,
+        min_duration_s=min_duration,
+        max_gap_s=max_gap,
+        median_s=median,
     )
     plan = plan_detection(engine.config, detection=settings, classes=classes, exclude=exclude)
     return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan, limits=limits)
 
 
-def load_model(model: str | os.PathLike[str] | None = None, *, device: str = "auto", engine: str = "auto") -> Engine:
+def load_model(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    batch_size: int | None = None,
+) -> Engine:
     """Load a model once, for many recordings.
 
     Args:
         model: Name of an installed model or a model folder; None takes the default model.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         engine: ``auto``, ``onnx`` or ``torch``; see ``compactcli.engine.load_engine``.
+        batch_size: Windows of 30 s that the torch engine hears at once, at least 1; None takes what suits the device.
 
     Raises:
         ModelError: There is no such model, or its folder is incomplete or altered.
@@ -126,7 +150,7 @@ def load_model(model: str | os.PathLike[str] | None = None, *, device: str = "au
     from compactcli.engine import load_engine
 
     folder = find_model(DEFAULT_MODEL if model is None else os.fspath(model))
-    return load_engine(folder, device=device, engine=engine)
+    return load_engine(folder, device=device, engine=engine, batch_size=batch_size)
 
 
 def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> Engine:
