@@ -13,6 +13,7 @@ import typer
 
 from compactcli.cli.bench import bench
 from compactcli.cli.classify import classify
+from compactcli.cli.console import stdout_is_terminal
 from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
 from compactcli.cli.export import export
@@ -32,6 +33,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 app = typer.Typer(
     name="compact",
     no_args_is_help=True,
+    # panels are for eyes, and drawing them takes longer than everything else that --help does
+    rich_markup_mode="rich" if stdout_is_terminal() else None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
