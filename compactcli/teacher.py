@@ -28,7 +28,7 @@ class TeacherOutputs:
     Args:
         classes: Names of its classes.
         probabilities: Shape ``(n_windows, n_teacher_classes)``.
-        embeddings: Shape ``(n_windows, embedding_size)``, standardised per dimension.
+        embeddings: Shape ``(n_windows, embedding_size)``, standardised per dimension by those that train.
         first: First window of each recording, shape ``(n_recordings,)``; -1 where it has none.
         count: Windows of each recording.
         tags: Share of each of our events, shape ``(n_windows, n_events)``; rows sum to 1, see `event_tags`.
@@ -67,18 +67,22 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
             first_of.setdefault(f"{folder}/audio/{name}", offset + row)
             count_of[f"{folder}/audio/{name}"] = count_of.get(f"{folder}/audio/{name}", 0) + 1
         offset += len(files)
-    embedding = np.concatenate(embeddings)
-    embedding = (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6)
     rows = read_table(corpus / "teacher/audioset_classes.csv", ("display_name",))
     classes = tuple(row["display_name"] for row in rows)
     probabilities = np.concatenate(found)
     first = np.array([first_of.get(item.path, -1) for item in recordings], dtype=np.int64)
+    count = np.array([count_of.get(item.path, 0) for item in recordings], dtype=np.int64)
+    embedding = np.concatenate(embeddings)
+    # of what trains alone, where anything does: not even a mean of the other sides is to be learned from
+    trains = [index for index, item in enumerate(recordings) if item.split == TRAIN]
+    windows = [np.arange(first[index], first[index] + count[index]) for index in trains if count[index]]
+    known = embedding[np.concatenate(windows)] if windows else embedding
     return TeacherOutputs(
         classes=classes,
         probabilities=probabilities,
-        embeddings=embedding,
+        embeddings=(embedding - known.mean(axis=0)) / (known.std(axis=0) + 1e-6),
         first=first,
-        count=np.array([count_of.get(item.path, 0) for item in recordings], dtype=np.int64),
+        count=count,
         tags=event_tags(probabilities, classes, recordings, first, recipe),
     )
 
