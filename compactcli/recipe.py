@@ -175,6 +175,7 @@ class OptimisationConfig:
         scene_weight: Weight of the scene loss.
         teacher_weight: Weight of the loss on the teacher's class probabilities.
         embedding_weight: Weight of the loss on the teacher's embedding.
+        start_share: Share of the weights that training started from in the weights that it ends with.
         dropout: Share of the embedding's channels that the heads do without, drawn for each clip.
         precision: ``fp32`` or ``bf16`` (mixed).
         validate_every: Steps between validations.
@@ -193,6 +194,7 @@ class OptimisationConfig:
     scene_weight: float = 1.0
     teacher_weight: float = 50.0
     embedding_weight: float = 1.0
+    start_share: float = 0.0
     dropout: float = 0.0
     precision: str = "bf16"
     validate_every: int = 500
@@ -201,6 +203,7 @@ class OptimisationConfig:
     def __post_init__(self) -> None:
         require(self.precision in ("fp32", "bf16"), f"precision is '{self.precision}', expected 'fp32' or 'bf16'")
         require(0 <= self.teacher_share <= 1, f"teacher_share is {self.teacher_share}, expected 0 to 1")
+        require(0 <= self.start_share < 1, f"start_share is {self.start_share}, expected a share from 0 up to 1")
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, expected a share from 0 up to 1")
         require(0 < self.warmup_steps < self.steps, f"warmup_steps is {self.warmup_steps} of {self.steps} steps")
         require(self.batch_size > 1, f"batch_size is {self.batch_size}, expected at least 2")

@@ -29,6 +29,8 @@ from compactcli.recipe import OptimisationConfig, Recipe
 
 # what a stopped run goes on from; a finished one is not trained again by accident
 STATE = "state.pt"
+# batches over which an averaged network's normalisation is measured
+AVERAGING_BATCHES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,8 @@ def train(
         The trained network, in evaluation mode.
 
     Raises:
-        ConfigError: ``output`` holds the state of another recipe or start, or ``start`` is another network.
+        ConfigError: The recipe averages with a start that was not given, ``output`` holds the state of another recipe
+            or start, or ``start`` is another network.
         ModelError: ``start`` cannot be loaded.
         ManifestError: The corpus' tables do not fit.
     """
@@ -125,6 +128,12 @@ def train(
     network = build_network(recipe)
     if start is not None:
         _copy_weights(start, network, recipe)
+    elif options.start_share:
+        raise ConfigError(
+            f"recipe '{recipe.name}' has start_share {options.start_share}, but no model to start from was given",
+            hint="give one with --start, or set start_share to 0",
+        )
+    began = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.to(device)
     heads = TeacherHeads(
         network.embedding_size, bank.teacher.probabilities.shape[1], bank.teacher.embeddings.shape[1]
@@ -158,7 +167,50 @@ def train(
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
             _save(output / STATE, state, made_by, step)
+    if options.start_share:
+        average_weights(network, began, mixer, recipe)
     return network.eval()
+
+
+def average_weights(network: CompactNet, start: Mapping[str, torch.Tensor], mixer: Mixer, recipe: Recipe) -> None:
+    """Draw trained weights back towards those that training started from, and measure the normalisation anew.
+
+    Args:
+        network: The trained network; changed in place.
+        start: Its state when training started.
+        mixer: Training clips, for the means and variances of the normalisation.
+        recipe: With ``optimisation.start_share``.
+
+    Source:
+        Weight-space ensembles, Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, eq. 1; the
+        statistics of batch normalisation do not average, hence the second pass.
+    """
+    share = recipe.optimisation.start_share
+    trained = network.state_dict()
+    network.load_state_dict(
+        {
+            name: share * start[name].to(tensor.device) + (1 - share) * tensor if tensor.is_floating_point() else tensor
+            for name, tensor in trained.items()
+        }
+    )
+    norms = [module for module in network.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    for norm in norms:
+        norm.reset_running_stats()
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for norm in norms:
+        norm.momentum = None  # the mean over all batches
+    for number in range(AVERAGING_BATCHES):
+        rng = np.random.default_rng([recipe.seed, recipe.optimisation.steps + number])
+        batch = mixer.batch(rng, recipe.optimisation.batch_size)
+        with torch.no_grad(), torch.autocast(mixer.device.type, torch.bfloat16, enabled=_is_mixed(recipe)):
+            network.embed(batch.log_mel)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _is_mixed(recipe: Recipe) -> bool:
+    return recipe.optimisation.precision == "bf16"
 
 
 def _step(

@@ -91,6 +91,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path):
         (OptimisationConfig, {"precision": "fp16"}, r"precision is 'fp16', expected 'fp32' or 'bf16'"),
         (OptimisationConfig, {"steps": 10, "warmup_steps": 10}, r"warmup_steps is 10 of 10 steps"),
         (OptimisationConfig, {"warmup_steps": 0}, r"warmup_steps is 0 of 10000 steps"),
+        (OptimisationConfig, {"start_share": 1.0}, r"start_share is 1.0, expected a share from 0 up to 1"),
         (OptimisationConfig, {"dropout": 1.0}, r"dropout is 1.0, expected a share from 0 up to 1"),
         (OptimisationConfig, {"teacher_share": -0.1}, r"teacher_share is -0.1, expected 0 to 1"),
         (OptimisationConfig, {"batch_size": 1}, r"batch_size is 1, expected at least 2"),

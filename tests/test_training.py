@@ -187,6 +187,28 @@ def test_the_state_of_another_start_is_refused(run, tiny_model):
         run("output", start=tiny_model)
 
 
+def test_trained_weights_are_averaged_with_those_of_the_start(run, tiny_model, tiny_recipe):
+    _, start = load_network(tiny_model)
+    trained, _ = run("trained", start=tiny_model)
+    averaged, _ = run("averaged", start=tiny_model, recipe=with_steps(tiny_recipe, start_share=0.25))
+    began, ended, mean = start.state_dict(), trained.state_dict(), averaged.state_dict()
+    statistics = {name for name in mean if "running" in name or "batches" in name}
+    for name in mean.keys() - statistics:
+        torch.testing.assert_close(mean[name], 0.25 * began[name] + 0.75 * ended[name])
+    # those of the average of the networks are not the average of their statistics
+    name = "stages.0.norm.running_var"
+    assert not torch.allclose(mean[name], 0.25 * began[name] + 0.75 * ended[name], rtol=1e-3)
+    again, _ = run("averaged", start=tiny_model, recipe=with_steps(tiny_recipe, start_share=0.25))
+    for name, weight in mean.items():
+        assert torch.equal(again.state_dict()[name], weight), name
+    assert all(module.momentum == 0.1 for module in averaged.modules() if isinstance(module, torch.nn.BatchNorm2d))
+
+
+def test_an_average_with_a_start_needs_a_start(run, tiny_recipe):
+    with pytest.raises(ConfigError, match=r"recipe 'tiny' has start_share 0.5, but no model to start from was given"):
+        run("output", recipe=with_steps(tiny_recipe, start_share=0.5))
+
+
 def test_the_heads_do_without_dropped_channels(run, tiny_recipe):
     whole, _ = run("whole")
     dropped, reports = run("dropped", recipe=with_steps(tiny_recipe, dropout=0.5))
