@@ -16,10 +16,11 @@ import numpy.typing as npt
 import torch
 
 from compactcli.audio import read_audio
-from compactcli.config import FeatureConfig, to_json
+from compactcli.config import FeatureConfig
 from compactcli.datasets import Recording
 from compactcli.errors import ManifestError
 from compactcli.features import LogMel
+from compactcli.plainjson import to_json
 from compactcli.recipe import Recipe
 from compactcli.teacher import TeacherOutputs, load_teacher, unsure_events
 

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compactcli.config import ModelConfig, from_json, to_json
+from compactcli.config import ModelConfig
 from compactcli.errors import CompactError, ConfigError, ModelError
 from compactcli.packages import is_installed
+from compactcli.plainjson import from_json, to_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,30 +1,19 @@
 """The numbers that define a system: features, network, detection, calibration.
 
-Every option set is a frozen dataclass that checks itself; ``to_json`` and ``from_json`` refuse
-unknown and missing keys, so a model folder cannot be half understood.
+Every option set is a frozen dataclass that checks itself; ``plainjson`` writes and reads them.
 """
 
-import dataclasses
 import math
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compactcli.errors import ConfigError
+from compactcli.errors import require
 from compactcli.timing import FrameClock
 
 FORMAT_VERSION = 1
 LONGEST_MEDIAN_S = 60.0  # a median keeps its whole window in memory
 LOWEST_THRESHOLD = 0.01  # a sigmoid is never 0: without a floor, a large hysteresis would let no event end
-
-T = typing.TypeVar("T")
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ConfigError with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,62 +238,3 @@ class ModelConfig:
             sample_rate=self.features.sample_rate,
             frame_length=self.features.hop_length * self.network.time_stride,
         )
-
-
-def to_json(config: Any) -> Any:
-    """A dataclass as plain JSON values: objects, arrays, numbers, strings."""
-    if dataclasses.is_dataclass(config):
-        return {item.name: to_json(getattr(config, item.name)) for item in dataclasses.fields(config)}
-    if isinstance(config, Mapping):
-        return {str(key): to_json(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return [to_json(value) for value in config]
-    return config
-
-
-def from_json(kind: type[T], value: Any, *, where: str, partial: bool = False) -> T:
-    """Build a dataclass from plain values, refusing what does not fit.
-
-    Args:
-        kind: Dataclass to build.
-        value: What ``to_json`` gave, or a table of a TOML file.
-        where: Name of the place for messages, such as a path.
-        partial: Whether keys may be missing, leaving the defaults; unknown keys are refused either way.
-
-    Raises:
-        ConfigError: A key is unknown or missing, or a value has the wrong type or range.
-    """
-    return typing.cast(T, _build(kind, value, where, partial))
-
-
-def _build(kind: Any, value: Any, where: str, partial: bool) -> Any:
-    if dataclasses.is_dataclass(kind):
-        require(isinstance(value, Mapping), f"{where} is {type(value).__name__}, expected a table of settings")
-        hints = typing.get_type_hints(kind)
-        names = [item.name for item in dataclasses.fields(kind)]
-        unknown = sorted(set(value) - set(names))
-        require(not unknown, f"{where} has unknown settings {unknown}, expected some of {names}")
-        missing = [name for name in names if name not in value]
-        require(partial or not missing, f"{where} lacks the settings {missing}")
-        built = {name: _build(hints[name], value[name], f"{where}.{name}", partial) for name in names if name in value}
-        try:
-            return typing.cast(Any, kind)(**built)
-        except TypeError as error:
-            raise ConfigError(f"{where} lacks settings: {error}") from error
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple:
-        require(isinstance(value, list | tuple), f"{where} is {type(value).__name__}, expected a list")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        require(len(kinds) == len(value), f"{where} has {len(value)} values, expected {len(kinds)}")
-        parts = enumerate(zip(kinds, value, strict=True))
-        return tuple(_build(item, part, f"{where}[{index}]", partial) for index, (item, part) in parts)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        require(isinstance(value, Mapping), f"{where} is {type(value).__name__}, expected a table")
-        return {str(key): _build(arguments[1], part, f"{where}.{key}", partial) for key, part in value.items()}
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    require(fits, f"{where} is {value!r}, expected {kind.__name__}")
-    return value

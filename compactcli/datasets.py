@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.errors import ManifestError
-from compactcli.events import Event
 from compactcli.recipe import Recipe, SplitConfig
 
 TRAIN, VALIDATION, TEST, DROPPED = "train", "validation", "test", "dropped"
@@ -195,10 +194,3 @@ def read_corpus(corpus: Path, recipe: Recipe) -> list[Recording]:
         )
         for row, side in zip(rows, _splits(rows, recipe.split), strict=True)
     ]
-
-
-def activity_events(recording: Recording) -> list[Event]:
-    """The labelled intervals of a recording as events; empty where it has no times or no event class."""
-    if recording.event is None or recording.activity is None:
-        return []
-    return [Event(onset=onset, offset=offset, label=recording.event) for onset, offset in recording.activity]

@@ -61,3 +61,9 @@ class ManifestError(CompactError, ValueError):
 
 class DeviceWarning(RuntimeWarning):
     """A device is used in another way than was asked for; the results are the same."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compactcli.config import DetectionConfig, FeatureConfig, NetworkConfig, from_json, require
+from compactcli.config import DetectionConfig, FeatureConfig, NetworkConfig
+from compactcli.errors import require
+from compactcli.plainjson import from_json
 from compactcli.tomlfiles import read_toml
 
 # the official folds of the corpus folder that --fold is about

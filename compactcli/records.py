@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compactcli.config import require
+from compactcli.errors import require
 from compactcli.events import Event
 
 SCHEMA = 1

@@ -1,9 +1,7 @@
 """A labelled corpus becomes a model: the loop, its schedule, its checkpoints and its validation."""
 
-import dataclasses
 import json
 import math
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,23 +12,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from compactcli import training_state
 from compactcli.audio import read_audio
 from compactcli.augment import response_curves
 from compactcli.bank import LogMelBank, load_bank
-from compactcli.checkpoint import WEIGHTS, load_network, read_config
-from compactcli.config import to_json
 from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
 from compactcli.errors import ConfigError
 from compactcli.losses import TeacherHeads, pool_tags, training_losses
 from compactcli.mixing import Batch, Mixer
-from compactcli.model import CompactBlock, CompactNet
+from compactcli.model import CompactNet
+from compactcli.plainjson import to_json
 from compactcli.plans import Plan, Planner
 from compactcli.recipe import OptimisationConfig, Recipe
+from compactcli.starting import average_weights, copy_weights
 
 # what a stopped run goes on from; a finished one is not trained again by accident
 STATE = "state.pt"
-# batches over which an averaged network's normalisation is measured
-AVERAGING_BATCHES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +124,7 @@ def train(
     torch.manual_seed(recipe.seed)
     network = build_network(recipe)
     if start is not None:
-        _copy_weights(start, network, recipe)
+        copy_weights(start, network, recipe)
     elif options.start_share:
         raise ConfigError(
             f"recipe '{recipe.name}' has start_share {options.start_share}, but no model to start from was given",
@@ -140,8 +137,8 @@ def train(
     ).to(device)
     optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
     state = {"network": network, "heads": heads, "optimiser": optimiser}
-    made_by = _made_by(recipe, start)
-    step = _resume(output / STATE, state, made_by)
+    origin = training_state.made_by(recipe, start)
+    step = training_state.resume(output / STATE, state, origin)
     sums: dict[str, float] = {}
     counted, started = 0, time.monotonic()
     while step < options.steps:
@@ -166,51 +163,10 @@ def train(
             report(progress)
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
-            _save(output / STATE, state, made_by, step)
+            training_state.save(output / STATE, state, origin, step)
     if options.start_share:
         average_weights(network, began, mixer, recipe)
     return network.eval()
-
-
-def average_weights(network: CompactNet, start: Mapping[str, torch.Tensor], mixer: Mixer, recipe: Recipe) -> None:
-    """Draw trained weights back towards those that training started from, and measure the normalisation anew.
-
-    Args:
-        network: The trained network; changed in place.
-        start: Its state when training started.
-        mixer: Training clips, for the means and variances of the normalisation.
-        recipe: With ``optimisation.start_share``.
-
-    Source:
-        Weight-space ensembles, Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, eq. 1; the
-        statistics of batch normalisation do not average, hence the second pass.
-    """
-    share = recipe.optimisation.start_share
-    trained = network.state_dict()
-    network.load_state_dict(
-        {
-            name: share * start[name].to(tensor.device) + (1 - share) * tensor if tensor.is_floating_point() else tensor
-            for name, tensor in trained.items()
-        }
-    )
-    norms = [module for module in network.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
-    for norm in norms:
-        norm.reset_running_stats()
-    momenta = [norm.momentum for norm in norms]
-    network.train()
-    for norm in norms:
-        norm.momentum = None  # the mean over all batches
-    for number in range(AVERAGING_BATCHES):
-        rng = np.random.default_rng([recipe.seed, recipe.optimisation.steps + number])
-        batch = mixer.batch(rng, recipe.optimisation.batch_size)
-        with torch.no_grad(), torch.autocast(mixer.device.type, torch.bfloat16, enabled=_is_mixed(recipe)):
-            network.embed(batch.log_mel)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-
-
-def _is_mixed(recipe: Recipe) -> bool:
-    return recipe.optimisation.precision == "bf16"
 
 
 def _step(
@@ -275,71 +231,6 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     if recalls:
         metrics["scenes"] = float(np.mean(recalls))
     return metrics
-
-
-def _copy_weights(start: Path, network: CompactNet, recipe: Recipe) -> None:
-    config, trained = load_network(start)
-    same_data = (config.features, config.scenes, config.events) == (
-        recipe.features,
-        tuple(recipe.scenes),
-        recipe.events.classes,
-    )
-    if not same_data or not _begins_like(network, trained):
-        raise ConfigError(
-            f"model '{start}' has another network, other features or other classes than recipe '{recipe.name}'",
-            hint="start from a model with the same [features], scenes and events, and the same [network] or one"
-            " that lacks only residual blocks at its end or at the end of its last stage",
-        )
-    missing = network.load_state_dict(trained.state_dict(), strict=False).missing_keys
-    for name, block in network.named_modules():
-        # a block that the model lacks begins as the identity: what it adds to its residual is 0
-        if isinstance(block, CompactBlock) and f"{name}.norm.weight" in missing:
-            nn.init.zeros_(block.norm.weight)
-
-
-def _begins_like(network: CompactNet, trained: CompactNet) -> bool:
-    own, other = network.config, trained.config
-    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    added = [*list(network.stages)[len(trained.stages) :], *list(network.context)[len(trained.context) :]]
-    return (
-        dataclasses.replace(own, stages=other.stages, context=other.context) == other
-        and all(shapes.get(name) == tensor.shape for name, tensor in trained.state_dict().items())
-        # widths alone do not say at which block the frequency axis is halved
-        and all(a.halve == b.halve for a, b in zip(network.stages, trained.stages, strict=False))
-        and all(block.residual and not block.halve for block in added)
-    )
-
-
-def _made_by(recipe: Recipe, start: Path | None) -> str:
-    weights = None if start is None else read_config(start).sha256[WEIGHTS]
-    return json.dumps({"recipe": to_json(recipe), "start": weights})
-
-
-def _resume(path: Path, state: Mapping[str, Any], made_by: str) -> int:
-    if not path.exists():
-        return 0
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(
-            f"training state '{path}' cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
-            hint="remove the file to start afresh",
-        ) from error
-    if saved["made_by"] != made_by:
-        raise ConfigError(
-            f"'{path}' was saved by another recipe, or from another start, than this run's",
-            hint="give an empty --output folder, or remove the file to start afresh",
-        )
-    for name, part in state.items():
-        part.load_state_dict(saved[name])
-    return int(saved["step"])
-
-
-def _save(path: Path, state: Mapping[str, Any], made_by: str, step: int) -> None:
-    saved = {name: part.state_dict() for name, part in state.items()}
-    temporary = path.with_suffix(".tmp")
-    torch.save({**saved, "step": step, "made_by": made_by}, temporary)
-    temporary.replace(path)
 
 
 def _log(path: Path, progress: Progress) -> None:

@@ -129,7 +129,7 @@ def tiny_recipe():
 
     from tiny_corpus import RECIPE
 
-    from compactcli.config import from_json
+    from compactcli.plainjson import from_json
     from compactcli.recipe import Recipe
 
     return from_json(Recipe, tomllib.loads(RECIPE), where="tiny", partial=True)

@@ -23,8 +23,8 @@ from compactcli.checkpoint import (
     save_model,
     verify,
 )
-from compactcli.config import to_json
 from compactcli.errors import ModelError
+from compactcli.plainjson import to_json
 
 SETTINGS = checkpoint.CONFIG
 

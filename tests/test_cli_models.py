@@ -4,8 +4,9 @@ import re
 import pytest
 from fake_engine import CONFIG, with_detection
 
-from compactcli.config import ModelConfig, from_json
+from compactcli.config import ModelConfig
 from compactcli.errors import ModelError
+from compactcli.plainjson import from_json
 
 
 @pytest.fixture

@@ -5,17 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactcli.config import (
-    CalibrationConfig,
-    DetectionConfig,
-    FeatureConfig,
-    ModelConfig,
-    NetworkConfig,
-    StageConfig,
-    from_json,
-    to_json,
-)
+from compactcli.config import CalibrationConfig, DetectionConfig, FeatureConfig, ModelConfig, NetworkConfig, StageConfig
 from compactcli.errors import ConfigError
+from compactcli.plainjson import from_json, to_json
 from compactcli.recipe import MixConfig
 
 MODEL = ModelConfig(

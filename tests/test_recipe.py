@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from tiny_corpus import RECIPE
 
-from compactcli.config import from_json, to_json
 from compactcli.errors import ConfigError
+from compactcli.plainjson import from_json, to_json
 from compactcli.recipe import OptimisationConfig, Recipe, SceneLayer, SplitConfig, read_recipe, with_fold
 
 RELEASED = Path(__file__).parent.parent / "models/compactnet/recipe.toml"

@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from compactcli.config import require
-from compactcli.errors import AudioError
+from compactcli.errors import AudioError, require
 
 
 @dataclass(frozen=True, kw_only=True)

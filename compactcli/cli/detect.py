@@ -33,7 +33,7 @@ class EventWork:
     def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
         """See ``compactcli.cli.work.Work``."""
         from compactcli import inference
-        from compactcli.config import to_json
+        from compactcli.plainjson import to_json
 
         detection = inference.override_detection(engine.config.detection, **self.changes)
         plan = inference.plan_detection(engine.config, detection=detection, classes=self.classes, exclude=self.exclude)

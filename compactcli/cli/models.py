@@ -57,7 +57,7 @@ def _write(
     from compactcli.cli.console import WIDE, stdout_is_terminal
     from compactcli.cli.output import open_output
     from compactcli.cli.render import model_details, model_table
-    from compactcli.config import to_json
+    from compactcli.plainjson import to_json
 
     on_terminal = stdout_is_terminal()
     with open_output(None) as write:

@@ -92,7 +92,7 @@ def train(
 
 
 def _keep_recipe(source: Path, recipe: "Recipe", kept: Path) -> None:
-    from compactcli.config import to_json
+    from compactcli.plainjson import to_json
     from compactcli.recipe import read_recipe
     from compactcli.tomlfiles import is_whole, write_toml
 

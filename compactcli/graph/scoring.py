@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto
 
-from compactcli.config import CalibrationConfig, FeatureConfig, ModelConfig, to_json
+from compactcli.config import CalibrationConfig, FeatureConfig, ModelConfig
 from compactcli.graph.builder import GraphBuilder
 from compactcli.graph.network import add_network
 from compactcli.logmel import mel_bands, scaled_window
+from compactcli.plainjson import to_json
 
 
 def scoring_model(config: ModelConfig, weights: bytes) -> ModelProto:

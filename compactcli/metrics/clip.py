@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.config import require
+from compactcli.errors import require
 from compactcli.metrics.reliability import ReliabilityBin, expected_calibration_error, reliability
 
 # the natural logarithm of a probability of 0 has no value; float64 distinguishes about this much from 1

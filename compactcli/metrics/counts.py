@@ -7,7 +7,7 @@ number. Classes that occur neither in the reference nor in the estimate have no 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from compactcli.config import require
+from compactcli.errors import require
 from compactcli.events import Event
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from compactcli.config import require
-from compactcli.errors import ManifestError
+from compactcli.errors import ManifestError, require
 from compactcli.events import Event, sort_events
 from compactcli.metrics.counts import Counts, DetectionMetrics, RecordingEvents, summarise
 

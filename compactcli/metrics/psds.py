@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.config import require
+from compactcli.errors import require
 from compactcli.metrics.intersections import ClassSteps, RecordingScores, class_steps, reference_of
 
 SECONDS_PER_HOUR = 3600.0

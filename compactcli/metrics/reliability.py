@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.config import require
+from compactcli.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)

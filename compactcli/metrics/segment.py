@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from compactcli.config import require
+from compactcli.errors import require
 from compactcli.events import events_to_roll
 from compactcli.metrics.counts import Counts, DetectionMetrics, RecordingEvents, summarise
 

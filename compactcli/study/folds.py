@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.checkpoint import WEIGHTS
-from compactcli.config import from_json, to_json
 from compactcli.datasets import TEST
 from compactcli.engine import Engine
 from compactcli.errors import ConfigError
 from compactcli.evaluation import hear, tagging_metrics
 from compactcli.heldout import HeldOut
+from compactcli.plainjson import from_json, to_json
 from compactcli.recipe import FOLDED, FOLDS, Recipe
 
 

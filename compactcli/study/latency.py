@@ -13,10 +13,11 @@ from safetensors.torch import save
 
 from compactcli.benchmark import describe_machine
 from compactcli.benchmark.timing import measure
-from compactcli.config import ModelConfig, from_json, to_json
+from compactcli.config import ModelConfig
 from compactcli.engine.onnx import INPUT, OUTPUTS
 from compactcli.errors import ConfigError
 from compactcli.graph import network_model
+from compactcli.plainjson import from_json, to_json
 from compactcli.study.tasks import TaskDesign
 from compactcli.study.variants import Variant, variant_config, variants
 

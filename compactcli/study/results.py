@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compactcli.config import from_json, to_json
 from compactcli.errors import ConfigError
+from compactcli.plainjson import from_json, to_json
 from compactcli.study.tasks import TaskDesign
 from compactcli.study.variants import Variant
 
