@@ -1,6 +1,7 @@
 """Recordings made in code, and the mark of tests that need a GPU."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def make_tone(
 def make_noise(duration_s: float = 1.0, *, sample_rate: int = RATE, level: float = 0.1) -> npt.NDArray[np.float32]:
     generator = np.random.default_rng(0)
     return (level * generator.standard_normal(round(duration_s * sample_rate))).astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts():
+    """Ctrl-C works in the tests and in what they start, though a shell ignores it for jobs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
