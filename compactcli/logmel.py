@@ -13,6 +13,9 @@ from compactcli.config import FeatureConfig
 LogMels = npt.NDArray[np.float32]
 # frames per block: small enough for the cache, large enough that Python's share of the time is small
 BLOCK_FRAMES = 128
+# Multiplications in one matrix product: OpenBLAS hands larger ones to threads of its own, which wait for one another
+# where several recordings or windows are heard at once, and whose number would show in the last digit.
+MAX_PRODUCT = 2**18
 
 
 class NumpyLogMel:
@@ -29,7 +32,8 @@ class NumpyLogMel:
     def __init__(self, config: FeatureConfig) -> None:
         self.config = config
         self._window = scaled_window(config)
-        self._bands = np.ascontiguousarray(mel_bands(config).T)  # (n_mels, n_bins)
+        self._bands = mel_bands(config)
+        self._rows = max(1, min(BLOCK_FRAMES, MAX_PRODUCT // self._bands.size))
 
     def __call__(self, waveform: npt.NDArray[np.float32]) -> LogMels:
         """Log-mel of a whole recording.
@@ -60,12 +64,22 @@ class NumpyLogMel:
             spectrum = np.fft.rfft(frames[start : start + BLOCK_FRAMES] * self._window)
             power = np.square(spectrum.real)
             power += np.square(spectrum.imag)
-            output[:, start : start + BLOCK_FRAMES] = self._bands @ power.T
+            output[:, start : start + BLOCK_FRAMES] = self._band_powers(power).T
         output += np.float32(10.0 ** (config.floor_db / 10))
         # numpy takes the natural logarithm of many numbers at once, the decimal one by one
         np.log(output, out=output)
         output *= np.float32(10.0 / np.log(10.0))
         return output
+
+    def _band_powers(self, power: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Shape ``(n_frames, n_bins)`` to ``(n_frames, n_mels)``, by products of a few frames each."""
+        n_frames, n_bins = power.shape
+        even = n_frames - n_frames % self._rows
+        found: npt.NDArray[np.float32] = np.empty((n_frames, self.config.n_mels), dtype=np.float32)
+        few = found[:even].reshape(-1, self._rows, self.config.n_mels)
+        np.matmul(power[:even].reshape(-1, self._rows, n_bins), self._bands, out=few)
+        np.matmul(power[even:], self._bands, out=found[even:])
+        return found
 
 
 def scaled_window(config: FeatureConfig) -> npt.NDArray[np.float32]:

@@ -23,7 +23,7 @@ from compactcli.errors import ConfigError
 class _PairMax(torch.autograd.Function):
     """Maximum of neighbouring channels; where both are equal, the gradient goes to the first.
 
-    Strided views and one saved mask: three times as fast on a CPU, forward and backward, as
+    Strided views and one saved mask: several times as fast on a CPU, forward and backward, as
     pooling over channels or a reduction over a reshaped view. Gradients keep channels innermost.
     """
 
@@ -37,9 +37,13 @@ class _PairMax(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         (gradient,) = gradients
         (takes_first,) = ctx.saved_tensors
-        first = gradient * takes_first
-        pairs = torch.stack([part.movedim(1, -1) for part in (first, gradient - first)], dim=-1)
-        return pairs.flatten(-2).movedim(-1, 1)
+        batch, channels, *sides = gradient.shape
+        shape = (batch, 2 * channels, *sides)
+        pairs = torch.empty(shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last)
+        first, second = pairs[:, 0::2], pairs[:, 1::2]
+        torch.mul(gradient, takes_first, out=first)
+        torch.sub(gradient, first, out=second)
+        return pairs
 
 
 def _max(x: torch.Tensor, group_size: int) -> torch.Tensor:

@@ -32,8 +32,8 @@ def load_model(model=None, *, device="auto", engine="auto", batch_size=None):
         os.kill(os.getpid(), signal.SIGKILL)
     if device == "batch":
         return FakeEngine(device=str(batch_size))
-    threads = [os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")]
-    return FakeEngine(device=f"cpu {threads}" if device == "threads" else "cpu")
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return FakeEngine(device=f"cpu {threads!r}" if device == "threads" else "cpu")
 
 
 def misbehave(name):

@@ -17,8 +17,7 @@ TESTS = Path(__file__).parent
 def start(tmp_path):
     """Start ``compact`` with the fake engine in a process of its own, with its results in pipes."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "TMPDIR": str(tmp_path)}
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        environment.pop(name, None)
+    environment.pop("OMP_NUM_THREADS", None)
     started = []
 
     def run(*words, stdin=subprocess.DEVNULL):
@@ -204,10 +203,9 @@ def test_workers_share_the_processors(run, write_tone):
     n_cores = len(os.sched_getaffinity(0))
     code, _, err = run("classify", "--jobs", 2, "-v", "--device", "threads", write_tone("a.wav"), write_tone("b.wav"))
     assert code == 0
-    # one thread for numpy, whose products otherwise differ in the last digit between machines and numbers of jobs
-    assert err.startswith(f"model fake, version 1, on cpu ['{max(1, n_cores // 2)}', '1'] with fake\n")
+    assert err.startswith(f"model fake, version 1, on cpu '{max(1, n_cores // 2)}' with fake\n")
     code, _, err = run("classify", "-v", "--device", "threads", write_tone("a.wav"))
-    assert err.startswith("model fake, version 1, on cpu ['', '1'] with fake\n")
+    assert err.startswith("model fake, version 1, on cpu '' with fake\n")
 
 
 def test_only_so_many_results_wait_for_a_slow_recording(run_compact, write_tone, monkeypatch):

@@ -1,4 +1,8 @@
+import hashlib
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,6 +142,26 @@ def test_a_padded_piece_gives_the_frames_of_the_whole(first, last, noise):
 def test_blocks_of_frames_leave_no_seam(n_frames, noise):
     waveform = noise(10.0)[: n_frames * DEFAULT.hop_length]
     np.testing.assert_allclose(NumpyLogMel(DEFAULT)(waveform), torch_log_mel(waveform, DEFAULT), rtol=0, atol=2e-3)
+
+
+DIGEST = """
+import hashlib
+import numpy as np
+from compactcli.config import FeatureConfig
+from compactcli.logmel import NumpyLogMel
+
+noise = np.random.default_rng(0).standard_normal(80000, dtype=np.float32)
+print(hashlib.sha256(NumpyLogMel(FeatureConfig())(noise)).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "3"])
+def test_the_last_digit_does_not_depend_on_how_many_threads_numpy_has(threads):
+    noise = np.random.default_rng(0).standard_normal(80000, dtype=np.float32)
+    expected = hashlib.sha256(NumpyLogMel(FeatureConfig())(noise)).hexdigest()
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
+    found = subprocess.run([sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == expected
 
 
 def test_samples_are_left_as_they_were(noise):

@@ -71,14 +71,11 @@ def benchmark(
         for name, run in peers.items():
             todo[name, tasks.FEATURES_AND_NETWORK] = partial(_run_all, run, waveforms)
     timings = measure(todo, repeats=repeats, clock=clock, on_round=on_round)
-    for program in dict.fromkeys(program for program, name in todo if name == tasks.NETWORK):
-        both = timings[program, tasks.LOG_MEL].then(timings[program, tasks.NETWORK])
-        timings[program, tasks.FEATURES_AND_NETWORK] = both
     floors = {name: timing for (program, name), timing in timings.items() if program == "floor"}
     floors[tasks.END_TO_END] = floors[tasks.DECODE]
     if engine.device != "cpu":  # numpy's FFT says nothing about a GPU's
         del floors[tasks.LOG_MEL]
-    resampled_s = sum(item.duration_s for item in materials if item.blocks)
+    resampled_s = sum(item.duration_s for item in materials if item.own_blocks)
     duration_s = sum(item.duration_s for item in materials)
 
     def stage(program: str, name: str, timing: Timing) -> Stage:

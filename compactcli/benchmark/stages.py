@@ -31,7 +31,8 @@ class Material:
         sample_rate: Its own, in Hz.
         duration_s: Seconds that decode.
         n_samples: Samples at the model's rate.
-        blocks: Mono blocks at its own rate, only where that is not the model's.
+        blocks: Mono blocks at the model's rate, as decoding gives them.
+        own_blocks: The same at its own rate, only where that is not the model's.
         windows: Samples of each chunk with their context, as the engine cuts them.
         log_mels: What the engine makes of each of ``windows``.
         logits: What the engine makes of the recording.
@@ -42,6 +43,7 @@ class Material:
     duration_s: float
     n_samples: int
     blocks: Sequence[Waveform]
+    own_blocks: Sequence[Waveform]
     windows: Sequence[Waveform]
     log_mels: Sequence[Any]
     logits: Sequence[LogitChunk]
@@ -62,17 +64,19 @@ def prepare(path: Path, engine: StagedEngine) -> Material:
         return stages.network(log_mels[-1])
 
     with open_audio(path, sample_rate=config.features.sample_rate) as reader:
-        logits = list(stream_logits(reader, run, config=config, context_frames=config.network.context_frames))
-    own_rate, blocks = reader.info.sample_rate, []
+        blocks = list(reader)
+    logits = list(stream_logits(blocks, run, config=config, context_frames=config.network.context_frames))
+    own_rate, own_blocks = reader.info.sample_rate, []
     if own_rate != config.features.sample_rate:
         with open_audio(path, sample_rate=own_rate) as own_reader:
-            blocks = list(own_reader)
+            own_blocks = list(own_reader)
     return Material(
         path=path,
         sample_rate=own_rate,
         duration_s=reader.decoded_s,
         n_samples=reader.n_samples,
         blocks=blocks,
+        own_blocks=own_blocks,
         windows=windows,
         log_mels=log_mels,
         logits=logits,
@@ -82,7 +86,7 @@ def prepare(path: Path, engine: StagedEngine) -> Material:
 def reading_tasks(materials: Sequence[Material], *, sample_rate: int) -> dict[str, Task]:
     """Decoding, and resampling where a recording has another rate than the model, in Hz."""
     tasks: dict[str, Task] = {DECODE: lambda: [_decode(item) for item in materials]}
-    others = [item for item in materials if item.blocks]
+    others = [item for item in materials if item.own_blocks]
     if others:
         tasks[RESAMPLE] = lambda: [_resample(item, sample_rate) for item in others]
     return tasks
@@ -100,6 +104,7 @@ def engine_tasks(materials: Sequence[Material], engine: StagedEngine) -> dict[st
     return {
         LOG_MEL: lambda: [stages.log_mel(window) for item in materials for window in item.windows],
         NETWORK: lambda: [stages.network(log_mel) for item in materials for log_mel in item.log_mels],
+        FEATURES_AND_NETWORK: lambda: [list(engine.stream(item.blocks)) for item in materials],
         POST_PROCESSING: lambda: [process_logits(item) for item in materials],
         END_TO_END: lambda: [inference.detect_recording(item.path, engine) for item in materials],
     }
@@ -137,5 +142,5 @@ def _decode(item: Material) -> int:
 
 
 def _resample(item: Material, sample_rate: int) -> int:
-    pieces = resample_blocks(item.blocks, from_rate=item.sample_rate, sample_rate=sample_rate)
+    pieces = resample_blocks(item.own_blocks, from_rate=item.sample_rate, sample_rate=sample_rate)
     return sum(len(piece) for piece in pieces)

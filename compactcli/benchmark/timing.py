@@ -42,10 +42,6 @@ class Timing:
         """Whether the repeats lie within 10 % of the median of one another."""
         return self.spread <= STEADY_SPREAD
 
-    def then(self, other: "Timing") -> "Timing":
-        """Both tasks one after the other, repeat by repeat."""
-        return Timing(seconds=tuple(map(sum, zip(self.seconds, other.seconds, strict=True))))
-
 
 def measure(
     tasks: Mapping[Key, Callable[[], object]],

@@ -248,9 +248,6 @@ def takes_recordings(command: Callable[..., None]) -> Callable[..., None]:
             given["output"] = None
         if not given["paths"] and given["files_from"] is None:
             raise typer.BadParameter("name at least one recording or folder, or give --files-from", ctx=context)
-        # numpy's matrix products differ in the last digit between numbers of threads, and results must not depend on
-        # --jobs or the machine; it reads this when it is imported, which is later, and in workers later still
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         command(**values, batch=BatchOptions(**given))
 
     with_batch.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # where typer looks

@@ -15,6 +15,10 @@ from compactcli.engine.base import EngineStages, LogitChunk, Waveform, Window, c
 from compactcli.errors import ModelError
 from compactcli.logmel import LogMels, NumpyLogMel
 
+# threads that one recording keeps busy: decoding it is five times as fast as hearing it with one
+MAX_THREADS = 6
+# windows that are cut and not yet heard, so that no thread waits for the decoder
+WAITING_WINDOWS = 1
 INPUT, OUTPUTS = "log_mel", ["scene_logits", "event_logits"]
 # what onnxruntime raises about a graph or its weights; they have no base of their own
 GRAPH_ERRORS = (
@@ -34,8 +38,8 @@ class OnnxEngine:
     Args:
         folder: Model folder with a graph.
         graph: A network alone that ``compact export`` wrote of the model, to run in place of the folder's own.
-        threads: Threads of this engine; None takes ``OMP_NUM_THREADS``, or else one for each core that the process may
-            use.
+        threads: Threads of this engine, each of which hears a window of its own while another decodes; None takes
+            ``OMP_NUM_THREADS``, or else one for each core that the process may use. More than six are not used.
 
     Raises:
         ModelError: The folder or the graph cannot be loaded, or they do not belong together.
@@ -46,10 +50,10 @@ class OnnxEngine:
     def __init__(self, folder: Path, *, graph: Path | None = None, threads: int | None = None) -> None:
         self.config = read_config(folder)
         verify(folder, self.config)
-        self._threads = usable_threads() if threads is None else threads
+        self._threads = min(usable_threads() if threads is None else threads, MAX_THREADS)
         path = _own_graph(folder, self.config) if graph is None else graph
         hint = "reinstall the model" if graph is None else "write it with compact export --no-frontend"
-        self._session = _open_session(path, threads=self._threads, hint=hint)
+        self._session = _open_session(path, hint=hint)
         _check_shapes(path, self._session, self.config, hint=hint)
         if graph is not None:
             _check_origin(path, self._session, self.config)
@@ -58,32 +62,28 @@ class OnnxEngine:
     def stream(self, blocks: Iterable[Waveform]) -> Iterator[LogitChunk]:
         """See `compactcli.engine.base.Engine.stream`."""
         windows = cut_windows(blocks, config=self.config, context_frames=self.config.network.context_frames)
-        if self._threads > 1:
-            first = list(itertools.islice(windows, 2))
-            windows = itertools.chain(first, windows)
-            if len(first) == 2:
-                yield from self._stream_ahead(windows)
-                return
-        for window in windows:
-            yield window.keep(self._logits(self._log_mel.of_padded(window.waveform)))
-
-    def _stream_ahead(self, windows: Iterable[Window]) -> Iterator[LogitChunk]:
-        """The network hears a window while this thread decodes the next one and makes its log-mel."""
+        first = list(itertools.islice(windows, min(2, self._threads)))
+        windows = itertools.chain(first, windows)
+        if len(first) < 2:
+            yield from map(self._hear, windows)
+            return
         from concurrent.futures import Future, ThreadPoolExecutor  # not for the one window of a short recording
 
-        running: deque[tuple[Window, Future[LogitChunk]]] = deque()
-        with ThreadPoolExecutor(max_workers=1) as network:
+        running: deque[Future[LogitChunk]] = deque()
+        with ThreadPoolExecutor(max_workers=self._threads) as listeners:
             for window in windows:
-                running.append((window, network.submit(self._logits, self._log_mel.of_padded(window.waveform))))
-                if len(running) == 2:
-                    heard, logits = running.popleft()
-                    yield heard.keep(logits.result())
-            for heard, logits in running:
-                yield heard.keep(logits.result())
+                running.append(listeners.submit(self._hear, window))
+                if len(running) > self._threads + WAITING_WINDOWS:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
 
     def stages(self) -> EngineStages:
         """See `compactcli.engine.base.StagedEngine.stages`."""
         return EngineStages(log_mel=self._log_mel.of_padded, network=self._logits)
+
+    def _hear(self, window: Window) -> LogitChunk:
+        return window.keep(self._logits(self._log_mel.of_padded(window.waveform)))
 
     def _logits(self, log_mel: LogMels) -> LogitChunk:
         scenes, events = self._session.run(OUTPUTS, {INPUT: log_mel[None]})
@@ -111,15 +111,14 @@ def _own_graph(folder: Path, config: ModelConfig) -> Path:
     return path
 
 
-def _open_session(path: Path, *, threads: int, hint: str) -> onnxruntime.InferenceSession:
+def _open_session(path: Path, *, hint: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # each window has one thread, whose scores do not depend on how many there are
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # plans of memory for each new length of input cost more than they save: 13 MB on a long recording
     options.enable_mem_pattern = False
-    # threads that wait for the next chunk would burn the cores that decode it
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors, which are raised as well; warnings are for whoever made the graph
     try:
         return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
