@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from compactcli.checkpoint import load_network
+from compactcli.descent import precision
 from compactcli.errors import ConfigError
 from compactcli.mixing import Mixer
 from compactcli.model import CompactBlock, CompactNet
@@ -93,11 +94,7 @@ def average_weights(network: CompactNet, start: Mapping[str, torch.Tensor], mixe
     for number in range(AVERAGING_BATCHES):
         rng = np.random.default_rng([recipe.seed, recipe.optimisation.steps + number])
         batch = mixer.batch(rng, recipe.optimisation.batch_size)
-        with torch.no_grad(), torch.autocast(mixer.device.type, torch.bfloat16, enabled=_is_mixed(recipe)):
+        with torch.no_grad(), precision(mixer.device, recipe.optimisation):
             network.embed(batch.log_mel)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-def _is_mixed(recipe: Recipe) -> bool:
-    return recipe.optimisation.precision == "bf16"

@@ -1,7 +1,6 @@
 """A labelled corpus becomes a model: the loop, its schedule, its checkpoints and its validation."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from compactcli.audio import read_audio
 from compactcli.augment import response_curves
 from compactcli.bank import LogMelBank, load_bank
 from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
+from compactcli.descent import make_optimiser, precision, take_step
 from compactcli.errors import ConfigError
 from compactcli.losses import TeacherHeads, pool_tags, training_losses
 from compactcli.mixing import Batch, Mixer
@@ -57,14 +57,6 @@ def build_network(recipe: Recipe) -> CompactNet:
         n_scenes=len(recipe.scenes),
         n_events=len(recipe.events.classes),
     )
-
-
-def learning_rate(step: int, options: OptimisationConfig) -> float:
-    """Linear warm-up, then a cosine from the peak down to 1 % of it."""
-    if step < options.warmup_steps:
-        return options.learning_rate * (step + 1) / options.warmup_steps
-    progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
-    return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def load_training_data(
@@ -130,12 +122,12 @@ def train(
             f"recipe '{recipe.name}' has start_share {options.start_share}, but no model to start from was given",
             hint="give one with --start, or set start_share to 0",
         )
-    began = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    began = {name: tensor.clone() for name, tensor in network.state_dict().items()} if options.start_share else {}
     network.to(device)
     heads = TeacherHeads(
         network.embedding_size, bank.teacher.probabilities.shape[1], bank.teacher.embeddings.shape[1]
     ).to(device)
-    optimiser = torch.optim.AdamW(_parameter_groups([network, heads], options.weight_decay), lr=options.learning_rate)
+    optimiser = make_optimiser([network, heads], options)
     state = {"network": network, "heads": heads, "optimiser": optimiser}
     origin = training_state.made_by(recipe, start)
     step = training_state.resume(output / STATE, state, origin)
@@ -146,13 +138,12 @@ def train(
         seed = np.random.SeedSequence([recipe.seed, step])
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(seed.generate_state(1)[0]))
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, options)
-        losses = _step(network, heads, optimiser, mixer.batch(rng, options.batch_size), options, device)
+        losses = _losses(network, heads, mixer.batch(rng, options.batch_size), options)
+        take_step(optimiser, torch.stack(list(losses.values())).sum(), step=step, options=options)
         step += 1
         counted += 1
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
         validate_now = step % options.validate_every == 0 or step == options.steps
         if step % 50 == 0 or validate_now:
             speed = counted * options.batch_size / (time.monotonic() - started)
@@ -169,38 +160,19 @@ def train(
     return network.eval()
 
 
-def _step(
-    network: CompactNet,
-    heads: TeacherHeads,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    options: OptimisationConfig,
-    device: torch.device,
-) -> dict[str, float]:
+def _losses(
+    network: CompactNet, heads: TeacherHeads, batch: Batch, options: OptimisationConfig
+) -> dict[str, torch.Tensor]:
     network.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+    with precision(batch.log_mel.device, options):
         embedding = network.embed(batch.log_mel)
     # heads and losses in full precision: they are small, and log-sum-exp is not
     embedding = nn.functional.dropout1d(embedding.float(), options.dropout)
     scene_logits = network.scene_head(embedding).transpose(1, 2)
     event_logits = network.event_head(embedding).transpose(1, 2)
-    losses = training_losses(scene_logits, event_logits, heads(embedding), batch, options)
-    optimiser.zero_grad(set_to_none=True)
-    torch.stack(list(losses.values())).sum().backward()
-    nn.utils.clip_grad_norm_([*network.parameters(), *heads.parameters()], 5.0)
-    optimiser.step()
-    return {name: float(value.detach()) for name, value in losses.items()}
+    return training_losses(scene_logits, event_logits, heads(embedding), batch, options)
 
 
-def _parameter_groups(modules: list[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
-    parameters = [parameter for module in modules for parameter in module.parameters()]
-    return [
-        {"params": [item for item in parameters if item.ndim > 1], "weight_decay": weight_decay},
-        {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-@torch.inference_mode()
 def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     """Metrics on the validation recordings, each by itself from its beginning: share of right answers.
 

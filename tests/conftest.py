@@ -118,6 +118,18 @@ def on_terminal(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """Model folder with random weights, for tests that do not write into it."""
+    from tiny_model import CONFIG, make_network
+
+    from compactcli.checkpoint import save_model
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, CONFIG, make_network())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory) -> Path:
     """A corpus of a few seconds with the layout of the real one; tests do not write into it."""
     from tiny_corpus import make_corpus

@@ -5,26 +5,17 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tiny_model import CONFIG, make_network
 
 from compactcli import benchmark as measuring
 from compactcli.audio import open_audio, read_audio
 from compactcli.audio.encoding import write_audio
 from compactcli.benchmark import machine, peers, processes, stages, startup
 from compactcli.benchmark.timing import Timing, measure
-from compactcli.checkpoint import save_model
 from compactcli.engine import load_engine
 from compactcli.errors import CompactError, ConfigError
 from compactcli.inference import detect_recording
 
 OWN_STAGES = ["decode", "log-mel", "network", "features and network", "post-processing", "end to end"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, CONFIG, make_network())
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,13 @@
 import json
 
 import pytest
-from tiny_model import CONFIG, make_network
 
 from compactcli import benchmark as measuring
 from compactcli.benchmark.processes import ProcessRun
-from compactcli.checkpoint import save_model
 from compactcli.cli import bench as command
 from compactcli.cli.app import main
 
 STAGES = ["decode", "log-mel", "network", "features and network", "post-processing", "end to end"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, CONFIG, make_network())
-    return folder
 
 
 @pytest.fixture

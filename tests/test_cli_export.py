@@ -1,18 +1,9 @@
 import numpy as np
 import onnxruntime
 import pytest
-from tiny_model import CONFIG, make_network
 
-from compactcli.checkpoint import save_model
 from compactcli.cli import export as command
 from compactcli.cli.app import main
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, CONFIG, make_network())
-    return folder
 
 
 @pytest.fixture

@@ -29,13 +29,6 @@ SAMPLES = sorted(path for path in (ROOT / "sample_audio").iterdir() if path.suff
 HEAVY = ("torch", "torchaudio", "librosa", "scipy", "pandas", "matplotlib", "numba", "onnx", "sklearn", "safetensors")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, CONFIG, make_network())
-    return folder
-
-
 @pytest.fixture
 def copy(folder, tmp_path):
     """A folder that a test may spoil."""

@@ -47,13 +47,6 @@ for label, scores in zip(events, event_scores[0].T):  # one row of frames for ea
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, CONFIG, make_network())
-    return folder
-
-
 @pytest.fixture
 def recordings(noise, tone):
     return [noise(1.0), tone(0.71), np.zeros(4000, np.float32)]

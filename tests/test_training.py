@@ -15,11 +15,8 @@ from compactcli.evaluation import hear, tag_scores
 from compactcli.heldout import HeldOut
 from compactcli.mixing import Mixer
 from compactcli.plans import Planner
-from compactcli.recipe import OptimisationConfig
 from compactcli.training import (
-    _parameter_groups,
     build_network,
-    learning_rate,
     load_training_data,
     train,
     validate,
@@ -58,33 +55,6 @@ def run(tiny_corpus, tiny_cache, tiny_recipe, tmp_path):
 
 def with_steps(recipe, **settings):
     return dataclasses.replace(recipe, optimisation=dataclasses.replace(recipe.optimisation, **settings))
-
-
-# ---------------------------------------------------------------- schedule
-
-
-def test_the_learning_rate_warms_up_and_falls_to_one_hundredth():
-    options = OptimisationConfig(steps=110, warmup_steps=10, learning_rate=0.5)
-    rates = [learning_rate(step, options) for step in range(111)]
-    assert rates[:10] == pytest.approx([0.05 * (step + 1) for step in range(10)])
-    assert rates[10] == pytest.approx(0.5)
-    assert rates[60] == pytest.approx(0.5 * (0.01 + 0.99 / 2))  # half-way down the cosine
-    assert rates[110] == pytest.approx(0.005)
-    assert (np.diff(rates[10:]) < 0).all()
-
-
-def test_weight_decay_is_for_matrices_and_kernels(tiny_recipe):
-    network = build_network(tiny_recipe)
-    decayed, free = _parameter_groups([network], 0.02)
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.02, 0.0)
-    assert len(decayed["params"]) + len(free["params"]) == len(list(network.parameters()))
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    assert {names[id(item)].rpartition(".")[2] for item in decayed["params"]} == {"weight"}
-    assert not any("norm" in names[id(item)] for item in decayed["params"])
-    assert all(
-        "norm" in name or "bias" in name or name.startswith("stem.1")
-        for name in map(names.get, map(id, free["params"]))
-    )
 
 
 # ---------------------------------------------------------------- data

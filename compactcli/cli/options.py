@@ -77,6 +77,9 @@ Corpus = Annotated[
     Path,
     typer.Option("--corpus", metavar="FOLDER", help="Labelled recordings, one folder per source.", show_default=False),
 ]
+RunFolder = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; a stopped run goes on there.")
+]
 Cache = Annotated[
     Path | None,
     typer.Option("--cache", metavar="FOLDER", help="Where log-mels are kept.", show_default="~/.cache/compact"),

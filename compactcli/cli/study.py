@@ -14,10 +14,7 @@ SEEDS, TASKS = 3, ("digits", "clips", "soundscapes")
 
 @study.command()
 def interchannel(
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results; a stopped study goes on there."),
-    ],
+    output: options.RunFolder,
     corpus: Annotated[
         Path | None,
         typer.Option("--corpus", metavar="FOLDER", help="Labelled recordings; not needed with --no-train."),

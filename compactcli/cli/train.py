@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 def train(
     recipe_path: Annotated[Path, typer.Argument(help="A recipe in TOML.", metavar="RECIPE", show_default=False)],
     corpus: options.Corpus,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Model folder to write; a stopped run goes on there."),
-    ],
+    output: options.RunFolder,
     fold: Annotated[
         str | None,
         typer.Option("--fold", metavar="N", help="Official fold of ESC-50 to hold out, 1 to 5, not the recipe's."),

@@ -1,7 +1,7 @@
 """Event detection: ten kinds of sound in simulated soundscapes of ten seconds, scored second by second."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,11 @@ from compactcli.metrics.segment import segment_metrics
 from compactcli.mixing import Mixer
 from compactcli.model import CompactNet
 from compactcli.plans import Planner
-from compactcli.recipe import EventConfig, MixConfig, OptimisationConfig, Recipe
+from compactcli.recipe import EventConfig, OptimisationConfig, Recipe
 from compactcli.scores import FrameScores
 from compactcli.soundscapes import Soundscape, WaveformMixer
 from compactcli.study.clips import FEATURES, NETWORK
+from compactcli.study.clips import MIX as CLIPS_MIX
 from compactcli.study.corpus import esc50_categories, load_study_bank, study_split
 from compactcli.study.tasks import TaskDesign
 from compactcli.study.variants import Shape
@@ -42,21 +43,8 @@ TRAINING_BEDS = (
     "waterfall", "ceiling-fan", "birds", "crickets", "brown-noise", "white-noise", "church", "supermarket",
 )  # fmt: skip
 SCORED_BEDS = ("restaurant", "road", "library", "dryer", "subway-station", "howling-wind", "river", "temple")
-MIX = MixConfig(
-    event_clips=0.0,
-    scene_clips=0.0,
-    soundscapes=1.0,
-    simulated_scenes=0.0,
-    gain_db=(-10.0, 10.0),
-    filter_db=4.0,
-    response_probability=0.0,
-    lowpass_probability=0.0,
-    noise_probability=0.0,
-    stretch=1.1,
-    shift_bands=1,
-    time_mask_s=0.2,
-    band_mask=4,
-)
+# levels, filters and stretch are those of clips
+MIX = replace(CLIPS_MIX, event_clips=0.0, soundscapes=1.0, time_mask_s=0.2, band_mask=4)
 DESIGN = TaskDesign(
     name="soundscapes",
     title="event detection, simulated soundscapes",

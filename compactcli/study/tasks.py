@@ -5,15 +5,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
 from compactcli.config import FeatureConfig
+from compactcli.descent import make_optimiser, take_step
 from compactcli.model import CompactNet
 from compactcli.recipe import OptimisationConfig
 from compactcli.study.variants import Shape, Variant, widths
-from compactcli.training import learning_rate
-
-LARGEST_GRADIENT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +75,8 @@ def fit(task: Task, variant: Variant, seed: int, *, device: torch.device) -> Com
     options = task.design.optimisation
     torch.manual_seed(seed)
     network = task.design.shape.build(variant).to(device).train()
-    matrices = [item for item in network.parameters() if item.ndim > 1]
-    others = [item for item in network.parameters() if item.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=options.learning_rate,
-    )
+    optimiser = make_optimiser([network], options)
     for step in range(options.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, options)
         loss = task.loss(network, np.random.default_rng([seed, step]))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-        optimiser.step()
+        take_step(optimiser, loss, step=step, options=options)
     return network.eval()
