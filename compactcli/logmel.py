@@ -98,9 +98,20 @@ def mel_bands(config: FeatureConfig) -> npt.NDArray[np.float32]:
         The HTK Book: ``mel = 2595 log10(1 + f / 700)``; without area normalisation, as
         ``torchaudio.functional.melscale_fbanks(norm=None, mel_scale="htk")``.
     """
-    low, high = 2595 * np.log10(1 + np.array([config.f_min, config.f_max]) / 700)
-    edges = 700 * (10 ** (np.linspace(low, high, config.n_mels + 2) / 2595) - 1)
+    edges = _band_edges_hz(config)
     bins = np.linspace(0, config.sample_rate // 2, config.n_fft // 2 + 1)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+
+
+def band_centres_hz(config: FeatureConfig) -> npt.NDArray[np.float64]:
+    """Frequencies in Hz at which the bands have their height of 1, shape ``(n_mels,)``."""
+    return _band_edges_hz(config)[1:-1]
+
+
+def _band_edges_hz(config: FeatureConfig) -> npt.NDArray[np.float64]:
+    """Where each band begins, the one before it has its centre and the one before that ends: ``(n_mels + 2,)``."""
+    low, high = 2595 * np.log10(1 + np.array([config.f_min, config.f_max]) / 700)
+    edges: npt.NDArray[np.float64] = 700 * (10 ** (np.linspace(low, high, config.n_mels + 2) / 2595) - 1)
+    return edges

@@ -1,4 +1,4 @@
-"""Probabilities that know their classes and, for frames, their edges in seconds."""
+"""Probabilities that know their classes, levels that know their bands, and edges of frames in seconds."""
 
 from dataclasses import dataclass
 
@@ -33,6 +33,21 @@ class SceneScores:
         """The ``n_classes`` most probable scenes, best first; ties keep class order."""
         order = np.argsort(-self.probabilities, kind="stable")[:n_classes]
         return [(self.classes[index], float(self.probabilities[index])) for index in order]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameLevels:
+    """Log-mel of consecutive frames of one recording.
+
+    Args:
+        levels_db: dB relative to a full-scale sine, shape ``(n_frames, n_mels)``.
+        edges_s: Frame edges in seconds, shape ``(n_frames + 1,)``; frame ``i`` is ``[edges_s[i], edges_s[i + 1])``.
+        centres_hz: Centre frequencies of the bands in Hz, shape ``(n_mels,)``.
+    """
+
+    levels_db: npt.NDArray[np.float32]
+    edges_s: npt.NDArray[np.float64]
+    centres_hz: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

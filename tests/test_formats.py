@@ -14,6 +14,7 @@ from compactcli.errors import ConfigError, ManifestError
 from compactcli.events import Event
 from compactcli.formats import (
     FORMATS,
+    FRAME_FORMATS,
     ONE_RECORDING,
     SUFFIXES,
     EventTsvWriter,
@@ -164,10 +165,11 @@ def test_only_detect_writes_event_tables() -> None:
 
 
 def test_every_format_has_a_suffix() -> None:
-    assert set(SUFFIXES) == set(FORMATS["classify"]) | set(FORMATS["detect"])
-    # formats without a suffix of their own cannot stand in one folder: the two that share one are no pair by chance
+    assert set(SUFFIXES) == {name for formats in (*FORMATS.values(), *FRAME_FORMATS.values()) for name in formats}
+    assert {name for formats in FRAME_FORMATS.values() for name in formats} <= ONE_RECORDING
+    # formats without a suffix of their own cannot stand in one folder: those that share one do not meet by chance
     shared = [name for name, suffix in SUFFIXES.items() if list(SUFFIXES.values()).count(suffix) > 1]
-    assert shared == ["tsv", "scores-tsv"]
+    assert shared == ["tsv", "scores-tsv", "levels-tsv"]
 
 
 FAILURES = [
@@ -175,7 +177,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("form", sorted(ONE_RECORDING))
+@pytest.mark.parametrize("form", sorted(ONE_RECORDING & set(FORMATS["detect"])))
 def test_formats_without_names_refuse_a_second_recording(form: str) -> None:
     writer = FORMATS["detect"][form]()
     writer.begin()

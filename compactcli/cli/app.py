@@ -17,6 +17,7 @@ from compactcli.cli.console import stdout_is_terminal
 from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
 from compactcli.cli.export import export
+from compactcli.cli.features import features
 from compactcli.cli.models import models
 from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.stopping import EXIT_STOPPED, StoppedError, sigterm_stops
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 app.command()(classify)
 app.command()(detect)
+app.command()(features)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)

@@ -175,8 +175,8 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                 before_s = time.monotonic()
                 put(item, outcome)
                 writing_s += time.monotonic() - before_s
-                if outcome.frames is not None:
-                    outcome.frames.unlink()
+                for document in outcome.frames.values():
+                    document.unlink()
         except KeyboardInterrupt:
             if journal is not None and journal.n_records:
                 say(f"interrupted {_how_far(run, journal)}")

@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -222,11 +222,12 @@ class BatchOptions:
         return self.paths or []
 
 
-def takes_recordings(command: Callable[..., None]) -> Callable[..., None]:
+def takes_recordings(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
     """Give a command the arguments and options of ``BatchOptions``; they reach it as one object, ``batch``.
 
     Args:
         command: A function with a parameter ``batch`` beside those of its own options.
+        without: Fields that mean nothing to the command and keep their defaults.
     """
     own = [
         parameter for name, parameter in inspect.signature(command, eval_str=True).parameters.items() if name != "batch"
@@ -237,6 +238,7 @@ def takes_recordings(command: Callable[..., None]) -> Callable[..., None]:
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(BatchOptions)
+        if field.name not in without
     ]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [*(item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own), *shared, context]

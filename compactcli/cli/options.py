@@ -35,6 +35,15 @@ class EventFormat(StrEnum):
     SCORES_TSV = "scores-tsv"
 
 
+class LevelFormat(StrEnum):
+    """What ``features`` can write."""
+
+    NPY = "npy"
+    LEVELS_TSV = "levels-tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
 class EngineName(StrEnum):
     """What can run the network."""
 

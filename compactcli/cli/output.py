@@ -17,7 +17,7 @@ import typer
 from compactcli.errors import CompactError, ConfigError
 from compactcli.formats import encode
 
-Write = Callable[[str], None]
+Write = Callable[[str | bytes], None]
 
 
 class RawFile(Protocol):
@@ -94,7 +94,7 @@ def open_output(path: Path | None, *, alone: bool = False) -> Iterator[Write]:
             may be removed.
 
     Yields:
-        Function that writes text.
+        Function that writes text, or bytes as they are.
 
     Raises:
         CompactError: The disk is full or the folder cannot be written to.
@@ -109,10 +109,10 @@ def _stdout() -> Iterator[Write]:
     if sys.stdout is None:
         raise unwritable("standard output", OSError(errno.EBADF, "it is closed"))
 
-    def write(text: str) -> None:
+    def write(data: str | bytes) -> None:
         try:
             sys.stdout.flush()
-            sys.stdout.buffer.write(encode(text))
+            sys.stdout.buffer.write(_as_bytes(data))
             sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             # the interpreter flushes standard output once more when it ends, and would complain
@@ -134,8 +134,8 @@ def _whole_file(path: Path, *, alone: bool) -> Iterator[Write]:
             part.unlink(missing_ok=True)
         with _open_new(part, path) as file:
 
-            def write(text: str) -> None:
-                write_all(file, encode(text), name=str(path))
+            def write(data: str | bytes) -> None:
+                write_all(file, _as_bytes(data), name=str(path))
 
             yield write
         try:
@@ -144,6 +144,10 @@ def _whole_file(path: Path, *, alone: bool) -> Iterator[Write]:
             raise unwritable(str(path), error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _as_bytes(data: str | bytes) -> bytes:
+    return encode(data) if isinstance(data, str) else data
 
 
 def write_all(file: RawFile, data: bytes, *, name: str) -> None:

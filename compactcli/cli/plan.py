@@ -12,9 +12,10 @@ from compactcli.cli.folder import ResultFolder, without_results
 from compactcli.cli.inputs import Input, collect_inputs
 from compactcli.cli.lists import read_list
 from compactcli.cli.options import STDIN, no_folder
-from compactcli.cli.work import Task, Work
-from compactcli.cli.writing import FRAME_SCORES, choose_formats
+from compactcli.cli.work import FramePlan, Task, Work
+from compactcli.cli.writing import choose_formats
 from compactcli.errors import AudioError, ConfigError
+from compactcli.formats import FRAME_FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Run:
     @property
     def journal_path(self) -> Path | None:
         """File that keeps what is done; None where nothing would be lost or nothing can be kept."""
-        if len(self.inputs) < 2 or FRAME_SCORES in self.formats:
+        if len(self.inputs) < 2 or self.task.frames is not None:
             return None
         if self.folder is not None:
             return self.folder.folder / ".compact-journal"
@@ -75,9 +76,10 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         if batch.skip_existing:
             inputs = [item for item in inputs if not folder.is_done(item)]
             damaged = [path for item in inputs for path in folder.damaged(item)]
-    if batch.resume and FRAME_SCORES in formats:
+    frame_formats = tuple(name for name in formats if name in FRAME_FORMATS[work.command])
+    if batch.resume and frame_formats:
         raise ConfigError(
-            f"--resume was given with --format {FRAME_SCORES}, expected another format: frame scores are not kept",
+            f"--resume was given with --format {frame_formats[0]}, expected another format: frames are not kept",
             hint="use --output-dir and --skip-existing",
         )
     task = Task(
@@ -87,7 +89,9 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         engine=batch.engine,
         batch_size=batch.batch_size,
         max_duration_s=batch.max_duration,
-        frames_dir=_temporary_folder(stack) if FRAME_SCORES in formats else None,
+        frames=FramePlan(folder=_temporary_folder(stack), command=work.command, formats=frame_formats)
+        if frame_formats
+        else None,
     )
     return Run(
         batch=batch,

@@ -5,8 +5,8 @@ A ``Task`` is all that a process needs to begin: it travels to worker processes,
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from compactcli.engine.base import Engine
     from compactcli.inference import Listening, StageTimes
     from compactcli.records import Record
-    from compactcli.scores import FrameScores
 
 # seconds analysed so far; seconds in all as the header says, or None where it does not know
 Progress = Callable[[float, float | None], None]
@@ -66,6 +65,21 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FramePlan:
+    """Documents of frames, which are written while a recording is analysed.
+
+    Args:
+        folder: For files until they are copied to where they are wanted.
+        command: What writes them.
+        formats: Names of their formats, at least one.
+    """
+
+    folder: Path
+    command: str
+    formats: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """All that a process needs to analyse recordings.
 
@@ -76,7 +90,7 @@ class Task:
         engine: As asked for.
         batch_size: Windows that the network hears at once; None takes what suits the device.
         max_duration_s: Longest recording that is analysed, in seconds; None sets no limit.
-        frames_dir: Folder for tables of frame scores, one file for each recording; None writes none.
+        frames: Which documents of frames are wanted; None where none are.
     """
 
     work: Work
@@ -85,7 +99,7 @@ class Task:
     engine: str = "auto"
     batch_size: int | None = None
     max_duration_s: float | None = None
-    frames_dir: Path | None = None
+    frames: FramePlan | None = None
 
     def load(self) -> "Analyst":
         """Load the model.
@@ -110,7 +124,7 @@ class Task:
             settings={**settings, "max_duration_s": self.max_duration_s},
         )
         limits = AudioLimits(max_duration_s=self.max_duration_s)
-        return Analyst(facts=facts, analyse=analyse, limits=limits, frames_dir=self.frames_dir)
+        return Analyst(facts=facts, analyse=analyse, limits=limits, frames=self.frames)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,13 +135,13 @@ class Outcome:
         record: For the results.
         error: Why it failed, with its hint; None unless the record is one of an error.
         times: Seconds that each stage took; None where nothing was analysed.
-        frames: File with the table of frame scores, for whoever reads it to delete; None where none was asked for.
+        frames: Files with its frames, by format, for whoever reads them to delete.
     """
 
     record: "Record"
     error: AudioError | None = None
     times: "StageTimes | None" = None
-    frames: Path | None = None
+    frames: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,13 +152,13 @@ class Analyst:
         facts: Which model, and how.
         analyse: What is done with each recording.
         limits: What is too much.
-        frames_dir: See ``Task``.
+        frames: See ``Task``.
     """
 
     facts: ModelFacts
     analyse: Analyse
     limits: "AudioLimits"
-    frames_dir: Path | None = None
+    frames: FramePlan | None = None
 
     def outcome(self, item: Input, on_progress: Progress) -> Outcome:
         """Analyse one recording; one that cannot be analysed has an outcome too."""
@@ -152,9 +166,14 @@ class Analyst:
 
         times = StageTimes()
         path = item.path if item.source is None else item.source
-        with _frame_table(self.frames_dir) as (frames, on_frames):
+        with _frame_documents(self.frames) as (frames, take):
             listening = Listening(
-                name=item.name, limits=self.limits, on_progress=on_progress, on_frames=on_frames, times=times
+                name=item.name,
+                limits=self.limits,
+                on_progress=on_progress,
+                on_frames=take,
+                on_levels=take,
+                times=times,
             )
             try:
                 record = self.analyse(path, listening)
@@ -164,17 +183,28 @@ class Analyst:
 
 
 @contextlib.contextmanager
-def _frame_table(folder: Path | None) -> Iterator[tuple[Path | None, Callable[["FrameScores"], None] | None]]:
-    """A new table of frame scores in a folder, and what writes into it; nothing where there is no folder."""
-    if folder is None:
-        yield None, None
+def _frame_documents(
+    plan: FramePlan | None,
+) -> Iterator[tuple[dict[str, Path], Callable[[Any], None] | None]]:
+    """New documents of frames, by format, and what writes into all of them; nothing where nobody wants frames."""
+    if plan is None:
+        yield {}, None
         return
-    from compactcli.formats import ScoresTsvWriter, encode
+    from compactcli.formats import FRAME_FORMATS, encode
 
-    writer = ScoresTsvWriter()
-    path = folder / secrets.token_hex(8)
-    with path.open("xb") as file:
-        yield path, lambda scores: write_all(file, encode(writer.frames(scores)), name=str(path))
+    paths = {name: plan.folder / secrets.token_hex(8) for name in plan.formats}
+    writers = {name: FRAME_FORMATS[plan.command][name]() for name in paths}
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(path.open("xb")) for name, path in paths.items()}
+
+        def take(piece: Any) -> None:
+            for name, writer in writers.items():
+                data = writer.frames(piece)
+                write_all(files[name], encode(data) if isinstance(data, str) else data, name=str(paths[name]))
+
+        yield paths, take
+        for name, writer in writers.items():
+            writer.finish(files[name])
 
 
 def failure(item: Input, error: AudioError, *, model: str) -> Outcome:

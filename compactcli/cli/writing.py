@@ -8,9 +8,10 @@ from compactcli.cli.console import WIDE, stdout_is_terminal
 from compactcli.cli.output import Write, open_output
 from compactcli.cli.work import Outcome
 from compactcli.errors import ConfigError
-from compactcli.formats import FORMATS, ONE_RECORDING, Writer
+from compactcli.formats import FORMATS, FRAME_FORMATS, ONE_RECORDING, Writer
 
-FRAME_SCORES = "scores-tsv"
+# where a recording has files of its own and no format was asked for; of other commands it is jsonl
+DEFAULT_IN_FOLDER = {"features": "npy"}
 
 
 def choose_formats(
@@ -38,23 +39,32 @@ def choose_formats(
                 "--format table was asked for with --output-dir, expected a format for programs",
                 hint="choose csv, for example",
             )
-        return names or ("jsonl",)
+        return names or (DEFAULT_IN_FOLDER.get(command, "jsonl"),)
     if len(names) > 1:
         raise ConfigError(
             f"--format was given {len(names)} times, expected once without --output-dir",
             hint="add --output-dir to write several formats at once",
         )
     if not names:
-        suffix = "" if output is None else output.suffix.lower().removeprefix(".")
-        to_terminal = output is None and stdout_is_terminal()
-        names = (suffix if suffix in FORMATS[command] else "table" if to_terminal else "jsonl",)
+        names = (_default_format(command, output),)
     if names[0] in ONE_RECORDING and n_inputs > 1:
         raise ConfigError(
             f"--format {names[0]} got {n_inputs} recordings, expected one: it does not say which recording a line "
             "is about",
             hint="add --output-dir to write one file for each",
         )
+    if names[0] == "npy" and output is None and stdout_is_terminal():
+        raise ConfigError("--format npy is not for a terminal, expected a file or a pipe", hint="add --output FILE")
     return names
+
+
+def _default_format(command: str, output: Path | None) -> str:
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    if suffix in FORMATS[command] or suffix in FRAME_FORMATS[command]:
+        return suffix
+    if command == "features":
+        return "levels-tsv"
+    return "table" if output is None and stdout_is_terminal() else "jsonl"
 
 
 def make_writer(command: str, name: str, *, output: Path | None) -> Writer:
@@ -110,16 +120,16 @@ def write_recording(path: Path | None, command: str, name: str, outcome: Outcome
     if outcome.record.status == "error" and name in ONE_RECORDING:
         return
     with open_output(path, alone=alone) as write:
-        if name == FRAME_SCORES:
-            _copy_frames(outcome, write)
+        if name in FRAME_FORMATS[command]:
+            _copy(outcome.frames.get(name), write)
             return
         writer = make_writer(command, name, output=path)
         write(writer.begin() + writer.record(outcome.record) + writer.end())
 
 
-def _copy_frames(outcome: Outcome, write: Write) -> None:
-    if outcome.frames is None:
+def _copy(document: Path | None, write: Write) -> None:
+    if document is None:
         return
-    with outcome.frames.open(encoding="utf-8", newline="") as file:
+    with document.open("rb") as file:
         while piece := file.read(1 << 20):
             write(piece)

@@ -15,22 +15,27 @@ from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
 from compactcli.formats.documents import JsonLinesWriter, JsonWriter
 from compactcli.formats.fields import encode
 from compactcli.formats.frames import ScoresTsvWriter
+from compactcli.formats.levels import LevelsTsvWriter, NpyWriter
 from compactcli.formats.raven import RavenWriter, read_raven_table
 from compactcli.formats.rttm import RttmWriter
 from compactcli.formats.subtitles import SrtWriter, VttWriter
 from compactcli.formats.tables import EventCsvWriter, SceneCsvWriter
-from compactcli.formats.writer import Writer
+from compactcli.formats.writer import FrameWriter, Writer
 from compactcli.records import Record
 
 __all__ = [
     "FORMATS",
+    "FRAME_FORMATS",
     "ONE_RECORDING",
     "SUFFIXES",
     "AudacityWriter",
     "EventCsvWriter",
     "EventTsvWriter",
+    "FrameWriter",
     "JsonLinesWriter",
     "JsonWriter",
+    "LevelsTsvWriter",
+    "NpyWriter",
     "RavenWriter",
     "Record",
     "RttmWriter",
@@ -60,10 +65,18 @@ FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
         "rttm": RttmWriter,
         "scores-tsv": ScoresTsvWriter,
     },
+    "features": {"json": JsonWriter, "jsonl": JsonLinesWriter},
+}
+
+# formats of frames, which are written while a recording is analysed
+FRAME_FORMATS: Mapping[str, Mapping[str, Callable[[], FrameWriter]]] = {
+    "classify": {},
+    "detect": {"scores-tsv": ScoresTsvWriter},
+    "features": {"npy": NpyWriter, "levels-tsv": LevelsTsvWriter},
 }
 
 # formats that do not name recordings: a document holds one, and their writers refuse the second
-ONE_RECORDING = frozenset({"audacity", "vtt", "srt", "scores-tsv"})
+ONE_RECORDING = frozenset({"audacity", "vtt", "srt", "scores-tsv", "npy", "levels-tsv"})
 
 # how the names of files of each format end: Raven looks for ``.selections.txt`` and Audacity for ``.txt``;
 # sed_scores_eval matches what stands before ``.tsv`` with the name of the recording without its suffix
@@ -78,4 +91,6 @@ SUFFIXES: Mapping[str, str] = {
     "srt": ".srt",
     "rttm": ".rttm",
     "scores-tsv": ".tsv",
+    "npy": ".npy",
+    "levels-tsv": ".tsv",
 }

@@ -1,5 +1,7 @@
 """Frame scores as a table for sed_scores_eval, written while they are computed."""
 
+from typing import BinaryIO
+
 from compactcli.errors import ConfigError
 from compactcli.formats.fields import escape
 from compactcli.formats.writer import OneRecording
@@ -57,3 +59,6 @@ class ScoresTsvWriter:
     def end(self) -> str:
         """Nothing."""
         return ""
+
+    def finish(self, file: BinaryIO) -> None:
+        """Nothing: what ``frames`` gave is the whole table."""

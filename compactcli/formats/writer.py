@@ -1,6 +1,6 @@
 """What every writer offers, and the refusal of a second recording by formats that hold one."""
 
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
 
 from compactcli.errors import ConfigError
 from compactcli.records import Record
@@ -17,6 +17,16 @@ class Writer(Protocol):
 
     def end(self) -> str:
         """Text after the last record."""
+
+
+class FrameWriter(Protocol):
+    """Turns the frames of one recording into one document while they are computed."""
+
+    def frames(self, piece: Any) -> str | bytes:
+        """What the next frames add to the document."""
+
+    def finish(self, file: BinaryIO) -> None:
+        """Complete the document, which is all there is in the file."""
 
 
 class OneRecording:

@@ -1,6 +1,7 @@
 """Recordings of any length become records: the same functions behind the shell and the Python API."""
 
 from compactcli.inference.api import classify, detect, load_model
+from compactcli.inference.levels import measure_recording
 from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
 from compactcli.inference.recordings import (
     DEFAULT_TOP_K,
@@ -22,6 +23,7 @@ __all__ = [
     "detect_recording",
     "error_record",
     "load_model",
+    "measure_recording",
     "override_detection",
     "plan_detection",
 ]

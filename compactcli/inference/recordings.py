@@ -18,7 +18,7 @@ from compactcli.errors import CompactError, ConfigError
 from compactcli.events import Event, sort_events
 from compactcli.inference.planning import DetectionPlan, plan_detection
 from compactcli.records import Record
-from compactcli.scores import FrameScores, SceneScores
+from compactcli.scores import FrameLevels, FrameScores, SceneScores
 from compactcli.timing import FrameClock
 
 DEFAULT_TOP_K = 3
@@ -26,6 +26,7 @@ DEFAULT_TOP_K = 3
 # seconds analysed so far; seconds in all as the header says, or None where it does not know
 Progress = Callable[[float, float | None], None]
 OnFrames = Callable[[FrameScores], None]
+OnLevels = Callable[[FrameLevels], None]
 
 
 @dataclass(kw_only=True)
@@ -56,6 +57,7 @@ class Listening:
         on_progress: Called after each chunk with the seconds analysed so far and those that the header promises.
         on_frames: Called with consecutive frames of calibrated event probabilities, before smoothing, one column for
             each class looked for; the last edge of the last piece is the recording's end.
+        on_levels: Called with consecutive frames of log-mel, where that is what is asked for.
         times: Where the seconds that each stage took are added up.
     """
 
@@ -63,6 +65,7 @@ class Listening:
     limits: AudioLimits = DEFAULT_LIMITS
     on_progress: Progress | None = None
     on_frames: OnFrames | None = None
+    on_levels: OnLevels | None = None
     times: StageTimes | None = None
 
 
@@ -176,7 +179,7 @@ def listen(
 
     def counted() -> Iterator[Waveform]:
         nonlocal n_samples
-        for block in _timed(blocks, times):
+        for block in timed_blocks(blocks, times):
             n_samples += len(block)
             yield block
 
@@ -228,7 +231,9 @@ class _Pieces:
             self._first += len(self._held)
 
 
-def _timed(blocks: Iterable[Waveform], times: StageTimes) -> Iterator[Waveform]:
+def timed_blocks(blocks: Iterable[Waveform], times: StageTimes | None) -> Iterator[Waveform]:
+    """The blocks; the seconds that they take count as decoding."""
+    times = StageTimes() if times is None else times
     source = iter(blocks)
     while True:
         started = time.perf_counter()

@@ -1,0 +1,54 @@
+"""Log-mel of one recording of any length, in pieces, as the network hears it."""
+
+import os
+from pathlib import Path
+
+from compactcli.audio import open_audio
+from compactcli.config import ModelConfig
+from compactcli.engine.base import cut_windows
+from compactcli.inference.recordings import PLAINLY, Listening, timed_blocks
+from compactcli.logmel import NumpyLogMel, band_centres_hz
+from compactcli.records import Record
+from compactcli.scores import FrameLevels
+
+
+def measure_recording(path: str | Path, config: ModelConfig, *, listening: Listening = PLAINLY) -> Record:
+    """Give out the log-mel frames of a recording.
+
+    Args:
+        path: The recording; see ``open_audio`` for the formats.
+        config: The model's, for its features.
+        listening: Limits, and who is told what: ``on_levels`` gets consecutive frames, ``ceil(n_samples / hop_length)``
+            in all.
+
+    Returns:
+        Record without scenes and events; its status is ``partial`` when the recording is damaged and the frames are
+        those of what decoded before the damage.
+
+    Raises:
+        AudioError: The recording cannot be analysed at all.
+    """
+    name = os.fspath(path) if listening.name is None else listening.name
+    features = config.features
+    log_mel, centres_hz = NumpyLogMel(features), band_centres_hz(features)
+    n_frames = 0
+    with open_audio(path, sample_rate=features.sample_rate, limits=listening.limits, name=name) as reader:
+        for window in cut_windows(timed_blocks(reader, listening.times), config=config, context_frames=0):
+            # the last window is filled up to a frame of the network's, which may be longer
+            levels_db = log_mel.of_padded(window.waveform).T[: features.clock.n_frames(reader.n_samples) - n_frames]
+            first, n_frames = n_frames, n_frames + len(levels_db)
+            if listening.on_levels is not None:
+                end = min(n_frames * features.hop_length, reader.n_samples)
+                edges_s = features.clock.edges_s(end, first=first)
+                listening.on_levels(FrameLevels(levels_db=levels_db, edges_s=edges_s, centres_hz=centres_hz))
+            if listening.on_progress is not None:
+                listening.on_progress(features.clock.frames_to_s(n_frames), reader.info.duration_s)
+    return Record(
+        path=name,
+        status="ok" if reader.damage is None else "partial",
+        error_code=None if reader.damage is None else "damaged",
+        error_message=reader.damage,
+        duration=reader.decoded_s,
+        sample_rate=reader.info.sample_rate,
+        model=config.name,
+    )
