@@ -14,7 +14,9 @@ from compactcli.study.folds import count_parameters, held_fold
 
 RECIPES = Path(__file__).parent.parent / "models/recipes"
 DISTILLED, SCRATCH = ("esc50-nano", "esc50-base"), ("esc50-nano-scratch", "esc50-base-scratch")
-NAMES = DISTILLED + SCRATCH
+# one fold in twenty minutes on two cores
+SHORT = ("esc50-nano-short",)
+NAMES = DISTILLED + SCRATCH + SHORT
 clips = st.lists(
     st.tuples(st.sampled_from(["esc50", "urbansound8k"]), st.integers(1, 5), st.integers(1, 15)), max_size=40
 )
@@ -35,6 +37,8 @@ def test_recipes_name_themselves_and_hold_out_one_fold(name):
     assert recipe.name == name
     assert held_fold(recipe) == "1"
     assert [held_fold(with_fold(recipe, fold)) for fold in FOLDS] == list(FOLDS)
+    # nothing came before
+    assert recipe.optimisation.start_share == 0
     # nothing else is held out, so nothing is left to choose or to calibrate by
     assert {folder for folder, folds in recipe.split.test_folds.items() if folds} == {"esc50"}
     assert not any([*recipe.split.test_sources.values(), *recipe.split.test_prefixes.values()])
