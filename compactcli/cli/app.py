@@ -20,6 +20,7 @@ from compactcli.cli.export import export
 from compactcli.cli.features import features
 from compactcli.cli.models import models
 from compactcli.cli.notices import say_device_warnings
+from compactcli.cli.plot import plot
 from compactcli.cli.stopping import EXIT_STOPPED, StoppedError, sigterm_stops
 from compactcli.cli.streams import fill_closed_streams
 from compactcli.cli.study import study
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command()(detect)
 app.command()(features)
+app.command()(plot)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)

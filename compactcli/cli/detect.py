@@ -1,7 +1,8 @@
 """``compact detect``: what happened when."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -11,6 +12,7 @@ from compactcli.cli.batch_options import BatchOptions, takes_recordings
 if TYPE_CHECKING:
     from compactcli.cli.work import Analyse
     from compactcli.engine.base import Engine
+    from compactcli.records import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,31 @@ class EventWork:
     top_k: int = options.DEFAULT_TOP_K
     command: str = "detect"
 
+    @classmethod
+    def from_options(
+        cls, *, threshold: Sequence[str] | None, classes: str | None, exclude: str | None, top_k: int, **changes: Any
+    ) -> Self:
+        """The work that options ask for.
+
+        Args:
+            threshold: Values of ``--threshold``.
+            classes: Value of ``--classes``.
+            exclude: Value of ``--exclude``.
+            top_k: Scenes to name.
+            changes: Other settings; None keeps the model's.
+
+        Raises:
+            ConfigError: A threshold cannot be read.
+        """
+        for_all, for_one = options.parse_thresholds(threshold or [])
+        wanted = options.parse_classes(classes)
+        return cls(
+            changes={"threshold": for_all, "class_thresholds": for_one, **changes},
+            classes=None if wanted is None else tuple(wanted),
+            exclude=tuple(options.parse_classes(exclude) or ()),
+            top_k=top_k,
+        )
+
     def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
         """See ``compactcli.cli.work.Work``."""
         from compactcli import inference
@@ -38,7 +65,7 @@ class EventWork:
         detection = inference.override_detection(engine.config.detection, **self.changes)
         plan = inference.plan_detection(engine.config, detection=detection, classes=self.classes, exclude=self.exclude)
         return (
-            lambda path, listening: inference.detect_recording(
+            lambda path, listening: self.analysis()(
                 path,
                 engine,
                 detection=plan.detection,
@@ -48,6 +75,12 @@ class EventWork:
             ),
             {"detection": to_json(plan.detection), "classes": list(plan.classes), "top_k": self.top_k},
         )
+
+    def analysis(self) -> "Callable[..., Record]":
+        """What takes a path, an engine and the settings."""
+        from compactcli import inference
+
+        return inference.detect_recording
 
 
 @takes_recordings
@@ -70,19 +103,14 @@ def detect(
 
     Example: compact detect --threshold 0.5 --threshold dog=0.7 clip.wav
     """
-    for_all, for_one = options.parse_thresholds(threshold or [])
-    wanted = options.parse_classes(classes)
-    work = EventWork(
-        changes={
-            "threshold": for_all,
-            "class_thresholds": for_one,
-            "hysteresis": hysteresis,
-            "min_duration_s": min_duration,
-            "max_gap_s": max_gap,
-            "median_s": median,
-        },
-        classes=None if wanted is None else tuple(wanted),
-        exclude=tuple(options.parse_classes(exclude) or ()),
+    work = EventWork.from_options(
+        threshold=threshold,
+        hysteresis=hysteresis,
+        classes=classes,
+        exclude=exclude,
+        min_duration_s=min_duration,
+        max_gap_s=max_gap,
+        median_s=median,
         top_k=top_k,
     )
     from compactcli.cli.batch import run_batch

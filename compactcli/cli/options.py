@@ -44,6 +44,16 @@ class LevelFormat(StrEnum):
     JSONL = "jsonl"
 
 
+class PictureFormat(StrEnum):
+    """What ``plot`` can write."""
+
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
 class EngineName(StrEnum):
     """What can run the network."""
 

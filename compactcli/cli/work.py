@@ -173,6 +173,7 @@ class Analyst:
                 on_progress=on_progress,
                 on_frames=take,
                 on_levels=take,
+                on_picture=take,
                 times=times,
             )
             try:

@@ -8,16 +8,18 @@ from compactcli.cli.console import WIDE, stdout_is_terminal
 from compactcli.cli.output import Write, open_output
 from compactcli.cli.work import Outcome
 from compactcli.errors import ConfigError
-from compactcli.formats import FORMATS, FRAME_FORMATS, ONE_RECORDING, Writer
+from compactcli.formats import BINARY, FORMATS, FRAME_FORMATS, ONE_RECORDING, SUFFIXES, Writer
 
-# where a recording has files of its own and no format was asked for; of other commands it is jsonl
-DEFAULT_IN_FOLDER = {"features": "npy"}
+# where no format was asked for; of other commands it is table on a terminal and jsonl elsewhere
+DEFAULT_FORMAT = {"features": "levels-tsv", "plot": "png"}
+# where a recording has files of its own besides
+DEFAULT_IN_FOLDER = {"features": "npy", "plot": "png"}
 
 
 def choose_formats(
     command: str, asked: Sequence[str], *, output: Path | None, into_folder: bool, n_inputs: int
 ) -> tuple[str, ...]:
-    """The formats asked for, else that of the output's suffix, else table on a terminal and jsonl elsewhere.
+    """The formats asked for, else that of the output's suffix, else the command's own.
 
     Args:
         command: What writes.
@@ -49,12 +51,15 @@ def choose_formats(
         names = (_default_format(command, output),)
     if names[0] in ONE_RECORDING and n_inputs > 1:
         raise ConfigError(
-            f"--format {names[0]} got {n_inputs} recordings, expected one: it does not say which recording a line "
-            "is about",
+            f"--format {names[0]} got {n_inputs} recordings, expected one: a document of this format is "
+            "about a single one",
             hint="add --output-dir to write one file for each",
         )
-    if names[0] == "npy" and output is None and stdout_is_terminal():
-        raise ConfigError("--format npy is not for a terminal, expected a file or a pipe", hint="add --output FILE")
+    if names[0] in BINARY and output is None and stdout_is_terminal():
+        raise ConfigError(
+            f"--format {names[0]} is not for a terminal, expected a file or a pipe",
+            hint=f"add --output FILE{SUFFIXES[names[0]]}",
+        )
     return names
 
 
@@ -62,8 +67,12 @@ def _default_format(command: str, output: Path | None) -> str:
     suffix = "" if output is None else output.suffix.lower().removeprefix(".")
     if suffix in FORMATS[command] or suffix in FRAME_FORMATS[command]:
         return suffix
-    if command == "features":
-        return "levels-tsv"
+    if command == "plot" and suffix:
+        raise ConfigError(
+            f"--output {output} ends in .{suffix}, expected .png, .svg or .pdf", hint="choose one of them"
+        )
+    if command in DEFAULT_FORMAT:
+        return DEFAULT_FORMAT[command]
     return "table" if output is None and stdout_is_terminal() else "jsonl"
 
 

@@ -8,11 +8,13 @@ keeps each as its escape ``\udcXX``, so the document stays valid UTF-8 and ``os.
 the name on disk back; ``encode`` writes the stray bytes of the other formats as they are on disk.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 
 from compactcli.formats.audacity import AudacityWriter, read_audacity_labels
 from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
 from compactcli.formats.documents import JsonLinesWriter, JsonWriter
+from compactcli.formats.drawing import PictureWriter
 from compactcli.formats.fields import encode
 from compactcli.formats.frames import ScoresTsvWriter
 from compactcli.formats.levels import LevelsTsvWriter, NpyWriter
@@ -24,6 +26,7 @@ from compactcli.formats.writer import FrameWriter, Writer
 from compactcli.records import Record
 
 __all__ = [
+    "BINARY",
     "FORMATS",
     "FRAME_FORMATS",
     "ONE_RECORDING",
@@ -36,6 +39,7 @@ __all__ = [
     "JsonWriter",
     "LevelsTsvWriter",
     "NpyWriter",
+    "PictureWriter",
     "RavenWriter",
     "Record",
     "RttmWriter",
@@ -66,17 +70,22 @@ FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
         "scores-tsv": ScoresTsvWriter,
     },
     "features": {"json": JsonWriter, "jsonl": JsonLinesWriter},
+    "plot": {"json": JsonWriter, "jsonl": JsonLinesWriter},
 }
 
-# formats of frames, which are written while a recording is analysed
+# formats of frames and pictures, which are written while a recording is analysed
 FRAME_FORMATS: Mapping[str, Mapping[str, Callable[[], FrameWriter]]] = {
     "classify": {},
     "detect": {"scores-tsv": ScoresTsvWriter},
     "features": {"npy": NpyWriter, "levels-tsv": LevelsTsvWriter},
+    "plot": {form: functools.partial(PictureWriter, form) for form in ("png", "svg", "pdf")},
 }
 
 # formats that do not name recordings: a document holds one, and their writers refuse the second
-ONE_RECORDING = frozenset({"audacity", "vtt", "srt", "scores-tsv", "npy", "levels-tsv"})
+ONE_RECORDING = frozenset({"audacity", "vtt", "srt", "scores-tsv", "npy", "levels-tsv", "png", "svg", "pdf"})
+
+# formats that no terminal can show
+BINARY = frozenset({"npy", "png", "pdf"})
 
 # how the names of files of each format end: Raven looks for ``.selections.txt`` and Audacity for ``.txt``;
 # sed_scores_eval matches what stands before ``.tsv`` with the name of the recording without its suffix
@@ -93,4 +102,7 @@ SUFFIXES: Mapping[str, str] = {
     "scores-tsv": ".tsv",
     "npy": ".npy",
     "levels-tsv": ".tsv",
+    "png": ".png",
+    "svg": ".svg",
+    "pdf": ".pdf",
 }

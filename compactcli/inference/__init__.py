@@ -2,6 +2,7 @@
 
 from compactcli.inference.api import classify, detect, load_model
 from compactcli.inference.levels import measure_recording
+from compactcli.inference.pictures import picture_recording
 from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
 from compactcli.inference.recordings import (
     DEFAULT_TOP_K,
@@ -25,5 +26,6 @@ __all__ = [
     "load_model",
     "measure_recording",
     "override_detection",
+    "picture_recording",
     "plan_detection",
 ]

@@ -17,6 +17,7 @@ from compactcli.engine.base import Engine
 from compactcli.errors import CompactError, ConfigError
 from compactcli.events import Event, sort_events
 from compactcli.inference.planning import DetectionPlan, plan_detection
+from compactcli.pictures import Picture
 from compactcli.records import Record
 from compactcli.scores import FrameLevels, FrameScores, SceneScores
 from compactcli.timing import FrameClock
@@ -27,6 +28,7 @@ DEFAULT_TOP_K = 3
 Progress = Callable[[float, float | None], None]
 OnFrames = Callable[[FrameScores], None]
 OnLevels = Callable[[FrameLevels], None]
+OnPicture = Callable[[Picture], None]
 
 
 @dataclass(kw_only=True)
@@ -58,6 +60,7 @@ class Listening:
         on_frames: Called with consecutive frames of calibrated event probabilities, before smoothing, one column for
             each class looked for; the last edge of the last piece is the recording's end.
         on_levels: Called with consecutive frames of log-mel, where that is what is asked for.
+        on_picture: Called once with all that a picture shows, where that is what is asked for.
         times: Where the seconds that each stage took are added up.
     """
 
@@ -66,6 +69,7 @@ class Listening:
     on_progress: Progress | None = None
     on_frames: OnFrames | None = None
     on_levels: OnLevels | None = None
+    on_picture: OnPicture | None = None
     times: StageTimes | None = None
 
 

@@ -1,0 +1,183 @@
+"""A recording as a picture: its log-mel above, the scores and events of its likeliest classes below.
+
+matplotlib draws; it is imported when the first picture is wanted.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.formats.fields import to_pictures
+from compactcli.pictures import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_IN, LEVELS_IN, ROW_IN, MARGINS_IN = 11.0, 2.8, 0.24, 1.3
+DOTS_PER_INCH = 110
+# rows of classes: those with events first, then the likeliest others
+FEWEST_ROWS, MOST_ROWS = 6, 24
+# levels below the loudest one by more than this look alike; a recording with nothing above the other one stays dark
+RANGE_DB, QUIET_DB = 80.0, -40.0
+# of a palette that most colour-blind people can tell apart (Okabe and Ito)
+EVENT_COLOUR = "#D55E00"
+LONGEST_NAME = 80
+TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+# seconds between ticks that people count in; the last ones are hours and days
+STEPS_S: tuple[float, ...] = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+STEPS_S += (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+# from this step on ticks are hours, minutes and seconds
+CLOCK_STEP_S = 15
+MOST_TICKS = 12
+# the same picture has the same bytes: no dates, no random identifiers
+METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+class PictureWriter:
+    """One picture of one recording.
+
+    Args:
+        form: ``png``, ``svg`` or ``pdf``.
+    """
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    def frames(self, picture: Picture) -> bytes:
+        """The whole picture."""
+        return draw_picture(picture, self._form)
+
+    def finish(self, file: BinaryIO) -> None:
+        """Nothing."""
+
+
+def draw_picture(picture: Picture, form: str) -> bytes:
+    """Draw a picture.
+
+    Args:
+        picture: What to show.
+        form: ``png``, ``svg`` or ``pdf``.
+
+    Returns:
+        The bytes of a file of that form; equal pictures give equal bytes.
+    """
+    # no pyplot: it would choose a display for the whole process
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = choose_rows(picture)
+    figure = Figure(figsize=(WIDTH_IN, LEVELS_IN + MARGINS_IN + ROW_IN * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS_IN, ROW_IN * len(rows)])
+    _draw_levels(figure, above, picture)
+    _draw_scores(figure, below, picture, rows)
+    duration_s = picture.record.duration or 0.0
+    below.set_xlim(0.0, duration_s)
+    step_s = tick_step_s(duration_s)
+    ticks_s = np.arange(0.0, duration_s * (1 + 1e-9), step_s)
+    below.set_xticks(ticks_s, [clock_time(tick, step_s) for tick in ticks_s.tolist()])
+    below.set_xlabel(f"time in {'seconds' if step_s < CLOCK_STEP_S else 'h:mm:ss'}")
+    file = io.BytesIO()
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "compact", "svg.fonttype": "none"}):
+        # a name may hold letters that the font lacks; boxes stand for them
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(file, format=form, dpi=DOTS_PER_INCH, metadata=METADATA[form])
+    return file.getvalue()
+
+
+def choose_rows(picture: Picture) -> list[int]:
+    """Columns of the classes to show: all with events, the likeliest others besides, surest first."""
+    with_events = {event.label for event in picture.record.events or ()}
+    peaks = picture.probabilities.max(axis=0)
+    order = sorted(
+        range(len(picture.classes)), key=lambda column: (picture.classes[column] not in with_events, -peaks[column])
+    )
+    return order[: min(max(len(with_events), FEWEST_ROWS), MOST_ROWS)]
+
+
+def tick_step_s(duration_s: float) -> float:
+    """Seconds between ticks: the shortest step that people count in and that gives few enough ticks."""
+    return next((step for step in STEPS_S if duration_s / step <= MOST_TICKS), STEPS_S[-1])
+
+
+def clock_time(time_s: float, step_s: float) -> str:
+    """A tick's label: seconds where ticks are close, else hours, minutes and seconds.
+
+    Example:
+        >>> clock_time(2.5, 0.5), clock_time(90, 15), clock_time(5400, 1800)
+        ('2.5', '0:01:30', '1:30:00')
+    """
+    if step_s < CLOCK_STEP_S:
+        return f"{time_s:.6g}"
+    minutes, seconds = divmod(round(time_s), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+def _draw_levels(figure: "Figure", axes: "Axes", picture: Picture) -> None:
+    n_columns, n_mels = picture.levels_db.shape
+    loudest_db = max(QUIET_DB, float(picture.levels_db.max()))
+    image = axes.imshow(
+        picture.levels_db.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="magma",
+        vmin=loudest_db - RANGE_DB,
+        vmax=loudest_db,
+        extent=(0.0, n_columns * picture.level_column_s, -0.5, n_mels - 0.5),
+    )
+    figure.colorbar(image, ax=axes, pad=0.01, label="level in dB")
+    ticks = [hz for hz in TICKS_HZ if picture.centres_hz[0] <= hz <= picture.centres_hz[-1]]
+    axes.set_yticks(_bands_of(ticks, picture.centres_hz), [f"{hz:,}" for hz in ticks])
+    axes.set_ylabel("frequency in Hz")
+    axes.set_title("\n".join(_captions(picture)), fontsize=10, loc="left", parse_math=False)
+
+
+def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequence[int]) -> None:
+    shown = [picture.classes[column] for column in rows]
+    image = axes.imshow(
+        picture.probabilities[:, rows].T,
+        origin="upper",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="Blues",
+        vmin=0.0,
+        vmax=1.0,
+        extent=(0.0, len(picture.probabilities) * picture.score_column_s, len(rows) - 0.5, -0.5),
+    )
+    figure.colorbar(image, ax=axes, pad=0.01, label="score")
+    for row, name in enumerate(shown):
+        spans = [(event.onset, event.duration_s) for event in picture.record.events or () if event.label == name]
+        axes.broken_barh(spans, (row - 0.4, 0.8), facecolors="none", edgecolors=EVENT_COLOUR, linewidth=1.2)
+    axes.set_yticks(range(len(rows)), shown, parse_math=False)
+
+
+def _captions(picture: Picture) -> list[str]:
+    """The recording's name, and what it is as a whole."""
+    record = picture.record
+    # what is no Unicode shows as a question mark
+    name = to_pictures(os.fsencode(record.path).decode("utf-8", "replace"))
+    if len(name) > LONGEST_NAME:
+        name = "…" + name[1 - LONGEST_NAME :]
+    n_events = len(record.events or ())
+    found = f"{n_events or 'no'} event{'' if n_events == 1 else 's'}"
+    scenes = ", ".join(f"{label} {score:.2f}" for label, score in record.scenes or ())
+    partial = "" if record.status == "ok" else "the part before the damage · "
+    return [name, f"{partial}{scenes} · {found} · {record.model}"]
+
+
+def _bands_of(frequencies_hz: Sequence[float], centres_hz: npt.NDArray[np.float64]) -> list[float]:
+    """Where between the bands frequencies lie."""
+    places: list[float] = np.interp(frequencies_hz, centres_hz, np.arange(len(centres_hz))).tolist()
+    return places

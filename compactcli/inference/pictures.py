@@ -1,0 +1,72 @@
+"""One recording becomes a picture of what is heard in it, in flat memory however long it is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from compactcli.config import DetectionConfig
+from compactcli.engine.base import Engine
+from compactcli.inference.levels import measure_recording
+from compactcli.inference.planning import plan_detection
+from compactcli.inference.recordings import DEFAULT_TOP_K, PLAINLY, Listening, analyse_file
+from compactcli.logmel import band_centres_hz
+from compactcli.pictures import Overview, Picture
+from compactcli.records import Record
+from compactcli.scores import FrameLevels, FrameScores
+
+
+def picture_recording(
+    path: str | Path,
+    engine: Engine,
+    *,
+    detection: DetectionConfig | None = None,
+    classes: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    top_k: int = DEFAULT_TOP_K,
+    listening: Listening = PLAINLY,
+) -> Record:
+    """Detect the events of a recording and give out a picture of it.
+
+    The recording is read twice: once for its log-mel, once for its scores.
+
+    Args:
+        path: As for ``detect_recording``, like all that follow.
+        engine: A loaded model.
+        detection: How probabilities become events.
+        classes: Events to look for.
+        exclude: Events not to look for.
+        top_k: Scenes to name.
+        listening: Its ``on_picture`` gets the picture; ``on_frames`` and ``on_levels`` are not called.
+
+    Returns:
+        The record of ``detect_recording``.
+
+    Raises:
+        AudioError: The recording cannot be analysed at all.
+        ConfigError: A class is unknown to the model, or ``top_k`` is less than 1.
+    """
+    plan = plan_detection(engine.config, detection=detection, classes=classes, exclude=exclude)
+    levels, scores = Overview(engine.config.features.n_mels), Overview(len(plan.classes))
+
+    def take_levels(piece: FrameLevels) -> None:
+        levels.push(piece.levels_db)
+
+    def take_scores(piece: FrameScores) -> None:
+        scores.push(piece.probabilities)
+
+    # how far it is says the second reading, which takes longer
+    measure_recording(path, engine.config, listening=replace(listening, on_levels=take_levels, on_progress=None))
+    record = analyse_file(path, engine, top_k=top_k, plan=plan, listening=replace(listening, on_frames=take_scores))
+    if listening.on_picture is not None:
+        listening.on_picture(
+            Picture(
+                record=record,
+                levels_db=levels.columns(),
+                level_column_s=engine.config.features.clock.frames_to_s(levels.frames_per_column),
+                centres_hz=band_centres_hz(engine.config.features),
+                probabilities=scores.columns(),
+                score_column_s=engine.config.clock.frames_to_s(scores.frames_per_column),
+                classes=plan.classes,
+            )
+        )
+    return record

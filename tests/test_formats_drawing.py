@@ -1,0 +1,144 @@
+import io
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from compactcli.events import Event
+from compactcli.formats.drawing import (
+    FEWEST_ROWS,
+    MOST_ROWS,
+    MOST_TICKS,
+    choose_rows,
+    clock_time,
+    draw_picture,
+    tick_step_s,
+)
+from compactcli.pictures import Picture
+from compactcli.records import Record
+
+CLASSES = tuple(f"class_{index}" for index in range(30))
+
+
+def make_picture(events=(), *, path="a.wav", peaks=None, duration_s=10.0, **record):
+    probabilities = np.zeros((250, len(CLASSES)), np.float32)
+    probabilities[100] = np.linspace(0.1, 0.4, len(CLASSES)) if peaks is None else peaks
+    return Picture(
+        record=Record(
+            path=path,
+            duration=duration_s,
+            model="compactnet",
+            scenes=(("forest", 0.81), ("rain", 0.12)),
+            events=tuple(events),
+            **record,
+        ),
+        levels_db=np.linspace(-90, -20, 500 * 64, dtype=np.float32).reshape(500, 64),
+        level_column_s=duration_s / 500,
+        centres_hz=np.linspace(60, 7500, 64),
+        probabilities=probabilities,
+        score_column_s=duration_s / 250,
+        classes=CLASSES,
+    )
+
+
+def texts(picture):
+    return draw_picture(picture, "svg").decode()
+
+
+def test_without_events_the_likeliest_classes_are_shown():
+    assert choose_rows(make_picture()) == list(range(len(CLASSES) - 1, len(CLASSES) - 1 - FEWEST_ROWS, -1))
+
+
+def test_classes_with_events_come_first_surest_on_top():
+    events = [Event(onset=1, offset=2, label=f"class_{index}", score=0.6) for index in (3, 5)]
+    assert choose_rows(make_picture(events))[:3] == [5, 3, 29]
+
+
+def test_every_class_with_events_is_shown_until_there_are_too_many():
+    events = [Event(onset=index, offset=index + 1, label=name, score=0.6) for index, name in enumerate(CLASSES)]
+    assert sorted(choose_rows(make_picture(events[:9]))) == list(range(9))
+    assert len(choose_rows(make_picture(events))) == MOST_ROWS
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "step_s"), [(0.001, 1e-4), (1, 0.1), (10, 1), (125, 15), (3600, 300), (86400, 7200), (1e7, 86400)]
+)
+def test_ticks_stand_where_people_count(duration_s, step_s):
+    assert tick_step_s(duration_s) == step_s
+
+
+@pytest.mark.parametrize("duration_s", np.geomspace(0.001, 1e6, 40))
+def test_there_are_few_ticks_but_some(duration_s):
+    assert 2 <= duration_s / tick_step_s(duration_s) <= MOST_TICKS
+
+
+def test_labels_of_ticks():
+    assert [clock_time(0.3, 0.1), clock_time(7, 1), clock_time(45, 15)] == ["0.3", "7", "0:00:45"]
+    assert [clock_time(3599, 15), clock_time(90000, 7200)] == ["0:59:59", "25:00:00"]
+
+
+def test_a_picture_says_what_it_shows():
+    event = Event(onset=1, offset=2, label="class_7", score=0.9)
+    text = texts(make_picture([event]))
+    for part in ("a.wav", "forest 0.81, rain 0.12 · 1 event · compactnet", "class_7", "frequency in Hz", "1,000"):
+        assert f">{part}<" in text
+    assert "time in seconds" in text
+    assert "· no events ·" in texts(make_picture())
+    assert "· 2 events ·" in texts(make_picture([event, replace(event, onset=3, offset=4)]))
+
+
+def test_long_recordings_have_a_clock():
+    text = texts(make_picture(duration_s=7200.0))
+    assert "time in h:mm:ss" in text
+    assert ">1:30:00<" in text
+
+
+def test_a_damaged_recording_says_so():
+    picture = make_picture(status="partial", error_code="damaged", error_message="ends early")
+    assert "the part before the damage · forest" in texts(picture)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("$x_1$ ^{2}.wav", "$x_1$ ^{2}.wav"),
+        ("a\nb.wav", "a␊b.wav"),
+        ("caf\udce9.wav", "caf\ufffd.wav"),
+        ("<b>&.wav", "&lt;b&gt;&amp;.wav"),
+        ("x" * 90 + ".wav", "…" + "x" * 75 + ".wav"),
+    ],
+)
+def test_names_are_shown_as_they_are(path, shown):
+    assert f">{shown}<" in texts(make_picture(path=path))
+
+
+def test_letters_that_the_font_lacks_are_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw_picture(make_picture(path="録音.wav"), "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("form", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_equal_pictures_are_equal_bytes(form, magic):
+    first, second = (draw_picture(make_picture(), form) for _ in range(2))
+    assert first == second
+    assert first.startswith(magic)
+
+
+def count_event_pixels(picture):
+    pixels = image.imread(io.BytesIO(draw_picture(picture, "png")))
+    scores = pixels[int(0.62 * len(pixels)) :]  # below the spectrogram all else is white, blue or black
+    return (scores[..., 0] - scores[..., 2] > 0.25).sum()
+
+
+def test_events_are_framed():
+    def event(duration_s):
+        return Event(onset=1, offset=1 + duration_s, label="class_29", score=0.9)
+
+    none, short, long = (count_event_pixels(make_picture(events)) for events in ([], [event(1.0)], [event(6.0)]))
+    assert none == 0
+    assert short > 50
+    # two long edges of five more seconds, at about a hundred pixels a second
+    assert long - short > 500
