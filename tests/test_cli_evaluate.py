@@ -133,3 +133,22 @@ def test_wrong_requests_end_with_2(evaluate, tiny_model, tmp_path):
     code, out, err = evaluate(model=without_recipe)
     assert (code, out) == (2, "")
     assert "recipe.toml' cannot be read" in err
+
+
+def test_a_picture_of_both_heads(evaluate, tmp_path):
+    picture = tmp_path / "reliability.png"
+    code, out, err = evaluate("--picture", picture, "--condition", "clean")
+    assert (code, err) == (0, "")
+    assert out == evaluate("--condition", "clean")[1]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    before = picture.read_bytes()
+    # the first condition's, in place of what was there
+    assert evaluate("--picture", picture, "--condition", "clean", "--condition", "noise")[0] == 0
+    assert picture.read_bytes() == before
+
+
+def test_a_picture_that_cannot_be_written_costs_no_time(evaluate, tmp_path):
+    code, out, err = evaluate("--picture", tmp_path / "missing/a.png")
+    assert (code, out) == (2, "")
+    assert "--picture" in err
+    assert "is in a folder that does not exist" in err

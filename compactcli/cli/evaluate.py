@@ -41,6 +41,15 @@ def evaluate(
         options.ListFormat | None,
         typer.Option("--format", help="How to write; by default table on a terminal, json in a pipe."),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture",
+            metavar="FILE",
+            help="Draw how often scores are right here, as PNG; a file that is there is replaced.",
+            show_default=False,
+        ),
+    ] = None,
     cache: options.Cache = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
@@ -52,13 +61,15 @@ def evaluate(
     from compactcli.packages import require_package
 
     require_package("torch", purpose="compact evaluate")
+    if picture is not None:
+        require_package("matplotlib", purpose="compact evaluate --picture")
     import json
 
     from rich.console import Console
 
     from compactcli.checkpoint import DEFAULT_MODEL, find_model
     from compactcli.cli.console import stdout_is_terminal
-    from compactcli.cli.output import open_output
+    from compactcli.cli.output import check_output, open_output
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.conditions import CLEAN, make_conditions
     from compactcli.datasets import TEST
@@ -67,6 +78,7 @@ def evaluate(
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe
 
+    check_output(picture, overwrite=True, inputs=(), option="--picture")
     folder = find_model(model or DEFAULT_MODEL)
     recipe = read_recipe(folder / "recipe.toml")
     engine = load_engine(folder, device=device, graph=graph)
@@ -89,6 +101,11 @@ def evaluate(
             )
             for item in conditions
         ]
+    if picture is not None:
+        from compactcli.diagrams import draw_reliability
+
+        with open_output(picture) as write:
+            write(draw_reliability(blocks[0]))
     as_table = result_format == "table" or (result_format is None and stdout_is_terminal())
     with open_output(None) as write:
         if not as_table:
