@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "compactnet"
 CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"
+RECIPE, CARD = "recipe.toml", "README.md"
 
 # Neither a folder nor a way out of one; the first letter rules out "..".
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -165,12 +166,41 @@ def write_folder(folder: Path, config: ModelConfig, weights: bytes) -> ModelConf
     config = dataclasses.replace(
         config, sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     )
-    files[CONFIG] = (json.dumps(to_json(config), indent=2, ensure_ascii=False) + "\n").encode()
+    _write_files(folder, {**files, CONFIG: _as_bytes(config)})
+    return config
+
+
+def copy_model(source: Path, folder: Path, config: ModelConfig) -> None:
+    """Write a model that differs from another one in its settings alone: weights, graph and recipe are the same bytes.
+
+    The card stays behind: its figures are those of the other settings. Neither torch nor onnx is needed.
+
+    Args:
+        source: Folder of the other model.
+        folder: Made if it is missing.
+        config: Settings with the name, the detection and the training that the model shall have, and all else, the
+            checksums too, as ``source`` has it.
+
+    Raises:
+        ModelError: A file of ``source`` is missing or altered.
+    """
+    verify(source, config)
+    files = {name: _read_file(source / name) for name in config.sha256}
+    if (source / RECIPE).is_file():
+        files[RECIPE] = _read_file(source / RECIPE)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_files(folder, {**files, CONFIG: _as_bytes(config)})
+
+
+def _as_bytes(config: ModelConfig) -> bytes:
+    return (json.dumps(to_json(config), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         temporary = folder / f".{name}.tmp"
         temporary.write_bytes(content)
         temporary.replace(folder / name)
-    return config
 
 
 def load_network(folder: Path) -> tuple[ModelConfig, "CompactNet"]:

@@ -5,7 +5,7 @@ from held-out recordings only. A condition changes each waveform after it was re
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,8 @@ from compactcli.metrics.psds import PSDS1, PSDS2, psds
 from compactcli.metrics.reliability import expected_calibration_error, reliability
 from compactcli.metrics.segment import segment_metrics
 from compactcli.scores import FrameScores
-from compactcli.smoothing import median_filter
+from compactcli.smoothing import smooth_scores
 from compactcli.soundscapes import Soundscape
-from compactcli.timing import FrameClock
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,15 +162,6 @@ def detection_pairs(heard: Iterable[HeardSoundscape], detection: DetectionConfig
         )
         for item in heard
     ]
-
-
-def smooth_scores(scores: FrameScores, median_s: float) -> FrameScores:
-    """Frame scores after the running median that ``detect_events`` applies, the first and last frame repeated."""
-    if len(scores.probabilities) == 0:
-        return scores
-    n_frames = FrameClock.from_edges(scores.edges_s).s_to_odd_frames(median_s)
-    padded = np.pad(scores.probabilities, ((n_frames // 2, n_frames // 2), (0, 0)), mode="edge")
-    return replace(scores, probabilities=median_filter(padded, n_frames))
 
 
 def event_calibration(heard: Sequence[HeardSoundscape]) -> EventCalibration:

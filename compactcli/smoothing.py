@@ -1,7 +1,12 @@
 """Running medians of frame probabilities."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
+
+from compactcli.scores import FrameScores
+from compactcli.timing import FrameClock
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -35,3 +40,12 @@ def median_filter(block: Probabilities, n_frames: int) -> Probabilities:
             low, high = ordered[place], ordered[place + 1]
             ordered[place], ordered[place + 1] = np.minimum(low, high), np.maximum(low, high)
     return ordered[middle]
+
+
+def smooth_scores(scores: FrameScores, median_s: float) -> FrameScores:
+    """Frame scores after the running median that ``detect_events`` applies, the first and last frame repeated."""
+    if len(scores.probabilities) == 0:
+        return scores
+    n_frames = FrameClock.from_edges(scores.edges_s).s_to_odd_frames(median_s)
+    padded = np.pad(scores.probabilities, ((n_frames // 2, n_frames // 2), (0, 0)), mode="edge")
+    return replace(scores, probabilities=median_filter(padded, n_frames))

@@ -25,6 +25,7 @@ from compactcli.cli.stopping import EXIT_STOPPED, StoppedError, sigterm_stops
 from compactcli.cli.streams import fill_closed_streams
 from compactcli.cli.study import study
 from compactcli.cli.train import train
+from compactcli.cli.tune import tune
 from compactcli.errors import AudioError, CompactError
 
 EXIT_NOTHING_DONE = 2
@@ -47,6 +48,7 @@ app.command()(features)
 app.command()(plot)
 app.command()(train)
 app.command()(evaluate)
+app.command()(tune)
 app.command()(export)
 app.command()(bench)
 app.add_typer(models, name="models")

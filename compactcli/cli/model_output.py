@@ -1,0 +1,97 @@
+"""Model folders that a command writes: whole or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from compactcli.checkpoint import CARD, CONFIG, GRAPH, RECIPE, WEIGHTS, copy_model
+from compactcli.cli.output import check_folder, unwritable
+from compactcli.config import ModelConfig
+from compactcli.errors import ConfigError
+
+PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD}
+
+
+def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a model folder that cannot or must not be written, before any work is done.
+
+    Args:
+        folder: What will be written.
+        overwrite: Whether a model may be there already.
+        model: Folder of the model that is copied.
+        inputs: Paths of the recordings.
+
+    Raises:
+        ConfigError: Something is there that may not be replaced, or the folder around it is missing or takes no files.
+    """
+    if not folder.resolve().name:
+        raise ConfigError(f"--output {folder} has no name, expected one for the model", hint="name a new folder")
+    if folder.is_symlink() or folder.exists():
+        _check_existing(folder, overwrite=overwrite, model=model)
+    real = folder.resolve()
+    if any(Path(os.path.realpath(item)).is_relative_to(real) for item in inputs):
+        raise ConfigError(f"--output {folder} holds recordings, expected another folder", hint="choose another name")
+    parent = folder.absolute().parent
+    if not parent.is_dir():
+        raise ConfigError(
+            f"--output {folder} is in a folder that does not exist, expected one that does",
+            hint="make the folder first",
+        )
+    check_folder(parent, name=str(folder))
+
+
+def _check_existing(folder: Path, *, overwrite: bool, model: Path) -> None:
+    if not overwrite:
+        raise ConfigError(
+            f"--output {folder} is there already, expected a new name",
+            hint="add --overwrite to replace it, or choose another name",
+            code="output-exists",
+        )
+    if folder.is_symlink() or not folder.is_dir():
+        raise ConfigError(f"--output {folder} is not a folder, expected the name of one", hint="choose another name")
+    if folder.resolve() == model.resolve():
+        raise ConfigError(
+            f"--output {folder} is the model that is tuned, expected another folder", hint="choose another name"
+        )
+    try:
+        strange = sorted({path.name for path in folder.iterdir()} - PARTS)
+    except OSError as error:
+        raise ConfigError(f"--output {folder} cannot be read: {error}", hint="choose another name") from error
+    if strange:
+        raise ConfigError(
+            f"--output {folder} holds {strange[0]}, which is no part of a model and would be lost",
+            hint="choose another name",
+        )
+
+
+def write_model(source: Path, folder: Path, config: ModelConfig) -> None:
+    """Write a copy of a model with other settings; see ``copy_model``.
+
+    The new folder is finished under another name first. What stands in its place goes when it is.
+
+    Args:
+        source: Folder of the model.
+        folder: To write, and to replace where it is there.
+        config: Settings of the copy.
+
+    Raises:
+        CompactError: It cannot be written.
+        ModelError: The model cannot be read.
+    """
+    token = secrets.token_hex(8)
+    part, old = (folder.with_name(f".compact-{token}.{kind}") for kind in ("part", "old"))
+    try:
+        copy_model(source, part, config)
+        if folder.exists():
+            folder.replace(old)
+        part.replace(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        raise unwritable(str(folder), error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""A table of true events meets the recordings that it is about."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from compactcli.cli.inputs import Input
+from compactcli.errors import ConfigError
+from compactcli.events import Event
+from compactcli.formats import read_events_tsv
+
+Item = TypeVar("Item")
+
+
+def read_reference(path: Path) -> dict[str, list[Event]]:
+    """True events by the names that a DCASE event table gives the recordings.
+
+    Args:
+        path: The table; what is not valid UTF-8 in its names is as it is on disk.
+
+    Raises:
+        ConfigError: It cannot be read, or names no recording.
+        ManifestError: It is no such table.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(
+            f"--reference {path} cannot be read ({reason}), expected a table of events", hint="check the path"
+        ) from error
+    table = read_events_tsv(data.decode("utf-8", "surrogateescape"), str(path))
+    if not table:
+        raise ConfigError(f"--reference {path} names no recordings, expected the events of at least two")
+    return table
+
+
+def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: str) -> dict[str, Input]:
+    """Find the recording that each name of a table stands for.
+
+    Whole paths go first; among what is left then paths below the folder that the user named, at last base names. A
+    step finds what is the only one of its name, in the table and among the recordings.
+
+    Args:
+        inputs: Recordings.
+        names: File names in the table.
+        source: Name of the table, for messages.
+
+    Returns:
+        The recording of each name; no recording has two.
+
+    Raises:
+        ConfigError: A name stands for no recording, or may stand for several.
+    """
+    steps: tuple[tuple[Callable[[Input], str], Callable[[str], str]], ...] = (
+        (lambda item: str(item.path), lambda name: str(PurePath(name))),
+        (lambda item: str(item.inner_path), lambda name: str(PurePath(name))),
+        (lambda item: item.path.name, lambda name: PurePath(name).name),
+    )
+    found: dict[str, Input] = {}
+    names_left, inputs_left = list(names), list(inputs)
+    for key_of_input, key_of_name in steps:
+        by_key, named = _group(inputs_left, key_of_input), _group(names_left, key_of_name)
+        new = {
+            same[0]: by_key[key][0] for key, same in named.items() if len(same) == 1 and len(by_key.get(key, ())) == 1
+        }
+        found |= new
+        taken = {item.path for item in new.values()}
+        names_left = [name for name in names_left if name not in new]
+        inputs_left = [item for item in inputs_left if item.path not in taken]
+    if names_left:
+        raise _unmatched(names_left, _group(inputs_left, lambda item: item.path.name), source=source)
+    return found
+
+
+def _group(items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[str, list[Item]]:
+    groups = defaultdict(list)
+    for item in items:
+        groups[key_of(item)].append(item)
+    return groups
+
+
+def _unmatched(names: Sequence[str], by_name: Mapping[str, Sequence[Input]], *, source: str) -> ConfigError:
+    of_name = {name: by_name.get(PurePath(name).name, ()) for name in names}
+    for name, items in of_name.items():
+        if len(items) > 1:
+            return ConfigError(
+                f"{source} names '{name}', which may be {items[0].path} or {items[1].path}, expected one recording",
+                hint="write file names with their folders, as in the folder that is named",
+            )
+    for name, items in of_name.items():
+        same = [other for other in names if of_name[other] == items]
+        if items:
+            return ConfigError(
+                f"{source} names '{name}' and '{same[-1]}', of which one may be {items[0].path}, "
+                "expected a recording for each",
+                hint="name all folders that the table is about, and write file names with them",
+            )
+    others = "" if len(names) == 1 else f" and {len(names) - 1} other recordings"
+    return ConfigError(
+        f"{source} names '{names[0]}'{others}, found no such recording, expected every recording that it names",
+        hint="name the folder that holds it, or take its rows out of the table: its labels would be lost",
+    )

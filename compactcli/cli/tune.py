@@ -1,0 +1,209 @@
+"""``compact tune``: a model's detection settings, fitted to recordings that a user has labelled."""
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compactcli.cli import options
+
+if TYPE_CHECKING:
+    from compactcli.cli.hearing import Heard
+    from compactcli.cli.inputs import Input
+    from compactcli.cli.tuning_report import TuningReport
+    from compactcli.events import Event
+
+
+class Metric(StrEnum):
+    """What the settings are fitted for."""
+
+    SEGMENT = "segment"
+    EVENT = "event"
+
+
+def tune(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Labelled recordings, and folders of them.",
+            metavar="PATH",
+            show_default=False,
+            parser=options.parse_path,
+        ),
+    ],
+    reference: Annotated[
+        Path,
+        typer.Option(
+            "--reference",
+            metavar="FILE",
+            help="Table of the true events: filename, onset, offset and event_label between tabs, in seconds. A "
+            "recording without events has a row with the three others empty; one without a row is left out.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[
+        Metric,
+        typer.Option(
+            "--metric", help="F1 to fit for: of whole seconds, or of events whose times are right within 0.2 s."
+        ),
+    ] = Metric.SEGMENT,
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Whether to look into folders inside folders.")
+    ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Write a copy of the model with the fitted settings here, its recipe too; not its card, whose figures "
+            "are those of other settings.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that --output names.")] = False,
+    model: options.ModelName = None,
+    device: options.Device = "auto",
+    result_format: Annotated[
+        options.ListFormat | None,
+        typer.Option(
+            "--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit a model's detection settings, not its weights, to recordings that you have labelled.
+
+    What is fitted has to prove itself on recordings that it was not fitted on; else the model's own settings stay.
+
+    Example: compact tune recordings/ --reference events.tsv --output my-model
+    """
+    import dataclasses
+
+    from compactcli import inference
+    from compactcli.checkpoint import DEFAULT_MODEL, find_model
+    from compactcli.cli.console import say, say_warning
+    from compactcli.cli.hearing import hear_labelled
+    from compactcli.cli.inputs import collect_inputs
+    from compactcli.cli.references import match_recordings, read_reference
+    from compactcli.cli.steps import StepProgress
+    from compactcli.cli.tuning_report import TuningReport
+    from compactcli.errors import ConfigError
+    from compactcli.operating_point import check_references, fit_detection
+
+    if options.STDIN in paths:
+        raise ConfigError("- is standard input, expected recordings that have names", hint="write it into a file first")
+    table = read_reference(reference)
+    inputs = collect_inputs(
+        paths, recursive=recursive, leave_out=[reference] if output is None else [reference, output]
+    )
+    found = match_recordings(inputs, table, source=str(reference))
+    if output is not None:
+        from compactcli.cli.model_output import check_model_output, write_model
+
+        folder = find_model(model or DEFAULT_MODEL)
+        check_model_output(output, overwrite=overwrite, model=folder, inputs=[item.path for item in found.values()])
+    engine = inference.load_model(model, device=device)
+    known, unknown = _known_events(table, engine.config.events, source=str(reference))
+    check_references(list(known.values()))
+    events_of = {found[name].path: events for name, events in known.items()}
+    # what is no recording at all is told of in any case, and so is what the user named and is not there
+    to_hear = [item for item in inputs if item.path in events_of or item.error or _is_missing(item)]
+    unlabelled = len(inputs) - len(to_hear)
+    if not quiet:
+        if unlabelled:
+            say_warning(f"{_count(unlabelled, 'file')} left out, which {reference} does not name")
+        if unknown:
+            say_warning(f"labels left out, which {engine.config.name} does not know: {', '.join(unknown)}")
+    with StepProgress(active=not quiet) as progress:
+        heard = hear_labelled(
+            to_hear, events_of, engine, show=lambda done, total: progress.show("recordings", done, total)
+        )
+    _say_heard(heard, quiet=quiet)
+    with StepProgress(active=not quiet) as progress:
+        point = fit_detection(
+            heard.recordings,
+            engine.config.detection,
+            metric=metric,
+            report=lambda done, total: progress.show("fits", done, total),
+        )
+    written = output if output is not None and point.is_better else None
+    if written is not None:
+        config = dataclasses.replace(engine.config, name=written.resolve().name, detection=point.chosen)
+        write_model(folder, written, config)
+    report = TuningReport(
+        point=point,
+        model=engine.config.name,
+        asked_model=model,
+        duration_s=heard.duration_s,
+        output=written,
+        unlabelled=unlabelled,
+        unknown_labels=unknown,
+        failed=tuple(map(str, heard.failures)),
+    )
+    _write(report, result_format)
+    if output is not None and not quiet:
+        say(f"wrote {output}" if written is not None else f"{output} was not written: the model's own settings stay")
+    if heard.failures:
+        raise typer.Exit(1)
+
+
+def _known_events(
+    table: "Mapping[str, Sequence[Event]]", classes: Collection[str], *, source: str
+) -> "tuple[dict[str, list[Event]], tuple[str, ...]]":
+    """The events that the model knows, by recording, and the labels that it does not know."""
+    from compactcli.errors import ConfigError
+
+    labels = dict.fromkeys(event.label for events in table.values() for event in events)
+    unknown = tuple(label for label in labels if label not in classes)
+    if len(unknown) == len(labels):
+        some = ", ".join(f"'{label}'" for label in unknown[:3])
+        found = f"only labels that the model does not know, such as {some}" if unknown else "no labels"
+        raise ConfigError(
+            f"{source} holds {found}, expected names of the model's events",
+            hint="list them with: compact models info NAME",
+        )
+    return {name: [event for event in events if event.label in classes] for name, events in table.items()}, unknown
+
+
+def _is_missing(item: "Input") -> bool:
+    return item.root is None and not item.path.exists()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def _say_heard(heard: "Heard", *, quiet: bool) -> None:
+    """Why recordings failed, and what else there is to know about those that were heard."""
+    from compactcli.cli.console import say_error, say_warning
+
+    for error in heard.failures.values():
+        say_error(error)
+    if quiet:
+        return
+    for path, damage in heard.damages.items():
+        say_warning(f"{path} is damaged, what comes before is used: {damage}")
+    if heard.n_late:
+        say_warning(f"{_count(heard.n_late, 'label')} left out, which begin after their recording has ended")
+
+
+def _write(report: "TuningReport", result_format: options.ListFormat | None) -> None:
+    import json
+
+    from rich.console import Console
+
+    from compactcli.cli.console import WIDE, stdout_is_terminal
+    from compactcli.cli.output import open_output
+
+    on_terminal = stdout_is_terminal()
+    with open_output(None) as write:
+        if result_format == "json" or (result_format is None and not on_terminal):
+            write(json.dumps(report.to_dict(), indent=2) + "\n")
+            return
+        console = Console() if on_terminal else Console(width=WIDE, color_system=None, force_terminal=False)
+        with console.capture() as capture:
+            report.print(console)
+        write(capture.get())
