@@ -16,6 +16,7 @@ from compactcli.checkpoint import (
     DEFAULT_MODEL,
     GRAPH,
     WEIGHTS,
+    copy_model,
     find_model,
     list_models,
     load_network,
@@ -23,6 +24,7 @@ from compactcli.checkpoint import (
     save_model,
     verify,
 )
+from compactcli.config import DetectionConfig
 from compactcli.errors import ModelError
 from compactcli.plainjson import to_json
 
@@ -417,3 +419,20 @@ def test_weights_without_a_checksum_are_refused(folder):
     change_settings(folder, lambda settings: settings.update(sha256={}))
     with pytest.raises(ModelError, match=r"config.json' hold no sha256 of model.safetensors"):
         load_network(folder)
+
+
+def test_a_copy_runs_as_the_model_does(folder, tmp_path):
+    config = dataclasses.replace(read_config(folder), name="copy", detection=DetectionConfig(threshold=0.7))
+    copy_model(folder, tmp_path / "copy", config)
+    found, network = load_network(tmp_path / "copy")
+    assert found == config
+    _, original = load_network(folder)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, original.state_dict()[name], rtol=0, atol=0)
+
+
+def test_an_altered_model_is_not_copied(folder, tmp_path):
+    (folder / GRAPH).write_bytes(b"altered")
+    with pytest.raises(ModelError, match="model.onnx' has sha256 .*, expected"):
+        copy_model(folder, tmp_path / "copy", read_config(folder))
+    assert not (tmp_path / "copy").exists()

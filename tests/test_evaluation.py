@@ -7,7 +7,6 @@ import pytest
 from compactcli.conditions import CLEAN, Condition
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.datasets import TEST, VALIDATION
-from compactcli.detection import detect_events
 from compactcli.engine.base import LogitChunk
 from compactcli.errors import ManifestError
 from compactcli.evaluation import (
@@ -16,7 +15,6 @@ from compactcli.evaluation import (
     event_calibration,
     hear,
     scene_metrics,
-    smooth_scores,
     tag_scores,
 )
 from compactcli.events import Event, events_to_roll
@@ -221,23 +219,6 @@ def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
     clean = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
     assert clean.condition is CLEAN
     assert clean.scenes.accuracy == 1
-
-
-def test_scores_are_smoothed_as_detection_smooths_them():
-    rng = np.random.default_rng(0)
-    scores = FrameScores(
-        probabilities=rng.random((60, 2), dtype=np.float32),
-        edges_s=np.append(np.arange(60) * 0.04, 2.39),
-        classes=("dog", "cat"),
-    )
-    for median_s in (0.0, 0.2, 0.5):
-        smoothed = smooth_scores(scores, median_s)
-        config = dataclasses.replace(EXACT, median_s=median_s)
-        assert detect_events(smoothed, EXACT) == detect_events(scores, config)
-        assert len(detect_events(smoothed, EXACT)) > 3
-    np.testing.assert_array_equal(smooth_scores(scores, 0.0).probabilities, scores.probabilities)
-    none = FrameScores(probabilities=np.zeros((0, 2), np.float32), edges_s=np.zeros(1), classes=("dog", "cat"))
-    assert smooth_scores(none, 0.2) is none
 
 
 def test_event_probabilities_are_judged_frame_by_frame():

@@ -1,10 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from compactcli.smoothing import FEW_FRAMES, median_filter
+from compactcli.config import DetectionConfig
+from compactcli.detection import detect_events
+from compactcli.scores import FrameScores
+from compactcli.smoothing import FEW_FRAMES, median_filter, smooth_scores
+
+EXACT = DetectionConfig(median_s=0.0, max_gap_s=0.0, min_duration_s=0.0)
 
 
 @given(
@@ -30,3 +37,20 @@ def test_the_frames_are_left_as_they_were(n_frames):
     block = np.random.default_rng(0).random((50, 2), dtype=np.float32)
     block.flags.writeable = False
     assert median_filter(block, n_frames).shape == (51 - n_frames, 2)
+
+
+def test_scores_are_smoothed_as_detection_smooths_them():
+    rng = np.random.default_rng(0)
+    scores = FrameScores(
+        probabilities=rng.random((60, 2), dtype=np.float32),
+        edges_s=np.append(np.arange(60) * 0.04, 2.39),
+        classes=("dog", "cat"),
+    )
+    for median_s in (0.0, 0.2, 0.5):
+        smoothed = smooth_scores(scores, median_s)
+        config = replace(EXACT, median_s=median_s)
+        assert detect_events(smoothed, EXACT) == detect_events(scores, config)
+        assert len(detect_events(smoothed, EXACT)) > 3
+    np.testing.assert_array_equal(smooth_scores(scores, 0.0).probabilities, scores.probabilities)
+    none = FrameScores(probabilities=np.zeros((0, 2), np.float32), edges_s=np.zeros(1), classes=("dog", "cat"))
+    assert smooth_scores(none, 0.2) is none

@@ -88,10 +88,9 @@ def write_model(source: Path, folder: Path, config: ModelConfig) -> None:
             folder.replace(old)
         part.replace(folder)
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.replace(folder)
         raise unwritable(str(folder), error) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        if old.exists() and not folder.exists():  # stopped between the two
+            old.replace(folder)
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)

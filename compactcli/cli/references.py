@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -73,6 +73,34 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
     if names_left:
         raise _unmatched(names_left, _group(inputs_left, lambda item: item.path.name), source=source)
     return found
+
+
+def known_events(
+    table: Mapping[str, Sequence[Event]], classes: Collection[str], *, source: str
+) -> tuple[dict[str, list[Event]], tuple[str, ...]]:
+    """Part what a model knows from what it does not.
+
+    Args:
+        table: True events by recording.
+        classes: Events that the model knows.
+        source: Name of the table, for messages.
+
+    Returns:
+        The events that the model knows, of every recording, and the other labels in the order of the table.
+
+    Raises:
+        ConfigError: The model knows none of the labels, or there are none.
+    """
+    labels = dict.fromkeys(event.label for events in table.values() for event in events)
+    unknown = tuple(label for label in labels if label not in classes)
+    if len(unknown) == len(labels):
+        some = ", ".join(f"'{label}'" for label in unknown[:3])
+        found = f"only labels that the model does not know, such as {some}" if unknown else "no labels"
+        raise ConfigError(
+            f"{source} holds {found}, expected names of the model's events",
+            hint="list them with: compact models info NAME",
+        )
+    return {name: [event for event in events if event.label in classes] for name, events in table.items()}, unknown
 
 
 def _group(items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[str, list[Item]]:

@@ -1,6 +1,5 @@
 """``compact tune``: a model's detection settings, fitted to recordings that a user has labelled."""
 
-from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from compactcli.cli.hearing import Heard
     from compactcli.cli.inputs import Input
     from compactcli.cli.tuning_report import TuningReport
-    from compactcli.events import Event
 
 
 class Metric(StrEnum):
@@ -87,7 +85,7 @@ def tune(
     from compactcli.cli.console import say, say_warning
     from compactcli.cli.hearing import hear_labelled
     from compactcli.cli.inputs import collect_inputs
-    from compactcli.cli.references import match_recordings, read_reference
+    from compactcli.cli.references import known_events, match_recordings, read_reference
     from compactcli.cli.steps import StepProgress
     from compactcli.cli.tuning_report import TuningReport
     from compactcli.errors import ConfigError
@@ -106,7 +104,7 @@ def tune(
         folder = find_model(model or DEFAULT_MODEL)
         check_model_output(output, overwrite=overwrite, model=folder, inputs=[item.path for item in found.values()])
     engine = inference.load_model(model, device=device)
-    known, unknown = _known_events(table, engine.config.events, source=str(reference))
+    known, unknown = known_events(table, engine.config.events, source=str(reference))
     check_references(list(known.values()))
     events_of = {found[name].path: events for name, events in known.items()}
     # what is no recording at all is told of in any case, and so is what the user named and is not there
@@ -114,7 +112,7 @@ def tune(
     unlabelled = len(inputs) - len(to_hear)
     if not quiet:
         if unlabelled:
-            say_warning(f"{_count(unlabelled, 'file')} left out, which {reference} does not name")
+            say_warning(f"files left out, which {reference} does not name: {unlabelled}")
         if unknown:
             say_warning(f"labels left out, which {engine.config.name} does not know: {', '.join(unknown)}")
     with StepProgress(active=not quiet) as progress:
@@ -150,30 +148,8 @@ def tune(
         raise typer.Exit(1)
 
 
-def _known_events(
-    table: "Mapping[str, Sequence[Event]]", classes: Collection[str], *, source: str
-) -> "tuple[dict[str, list[Event]], tuple[str, ...]]":
-    """The events that the model knows, by recording, and the labels that it does not know."""
-    from compactcli.errors import ConfigError
-
-    labels = dict.fromkeys(event.label for events in table.values() for event in events)
-    unknown = tuple(label for label in labels if label not in classes)
-    if len(unknown) == len(labels):
-        some = ", ".join(f"'{label}'" for label in unknown[:3])
-        found = f"only labels that the model does not know, such as {some}" if unknown else "no labels"
-        raise ConfigError(
-            f"{source} holds {found}, expected names of the model's events",
-            hint="list them with: compact models info NAME",
-        )
-    return {name: [event for event in events if event.label in classes] for name, events in table.items()}, unknown
-
-
 def _is_missing(item: "Input") -> bool:
     return item.root is None and not item.path.exists()
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _say_heard(heard: "Heard", *, quiet: bool) -> None:
@@ -187,7 +163,7 @@ def _say_heard(heard: "Heard", *, quiet: bool) -> None:
     for path, damage in heard.damages.items():
         say_warning(f"{path} is damaged, what comes before is used: {damage}")
     if heard.n_late:
-        say_warning(f"{_count(heard.n_late, 'label')} left out, which begin after their recording has ended")
+        say_warning(f"labels left out, which begin after the end of their recording: {heard.n_late}")
 
 
 def _write(report: "TuningReport", result_format: options.ListFormat | None) -> None:

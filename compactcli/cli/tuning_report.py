@@ -157,7 +157,7 @@ def _settings_table(point: OperatingPoint) -> Table:
 
 
 def _class_table(point: OperatingPoint) -> Table:
-    table = _empty_table("event", "labels", "threshold", "fitted", "F1", "after", "cross-validated", "")
+    table = _empty_table("event", "labels", "threshold", "fitted", "F1", "after", "cross-validated", "kept for")
     for item in point.classes:
         table.add_row(
             Text(printable(item.label)),
@@ -167,7 +167,7 @@ def _class_table(point: OperatingPoint) -> Table:
             f"{item.f1_before:.3f}",
             f"{item.f1_after:.3f}",
             f"{item.f1_cross_validated:.3f}",
-            "" if item.kept is None else f"kept: {item.kept}",
+            item.kept or "",
         )
     return table
 
@@ -189,6 +189,6 @@ def _figures_table(point: OperatingPoint) -> Table:
 def _empty_table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for place, heading in enumerate(headings):
-        is_number = place > 0 and heading not in ("", "over")
+        is_number = place > 0 and heading not in ("kept for", "over")
         table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     return table

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from compactcli.cli.inputs import Input
+from compactcli.cli.references import known_events, match_recordings, read_reference
+from compactcli.errors import ConfigError, ManifestError
+from compactcli.events import Event
+
+HEAD = "filename\tonset\toffset\tevent_label\n"
+
+
+def inputs(*paths, root=None):
+    return [Input(path=Path(path), root=None if root is None else Path(root)) for path in paths]
+
+
+def matched(found, *names):
+    return {name: str(item.path) for name, item in match_recordings(found, names, source="truth.tsv").items()}
+
+
+def test_a_table_is_read_with_names_as_they_are_on_disk(tmp_path):
+    path = tmp_path / "truth.tsv"
+    path.write_bytes(HEAD.encode() + b"caf\xe9.wav\t0.5\t1\tdog\nb.wav\t\t\t\n")
+    event = Event(onset=0.5, offset=1.0, label="dog")
+    assert read_reference(path) == {"caf\udce9.wav": [event], "b.wav": []}
+
+
+def test_a_table_that_cannot_be_used(tmp_path):
+    path = tmp_path / "truth.tsv"
+    with pytest.raises(ConfigError, match=r"truth.tsv cannot be read \(No such file or directory\), expected a table"):
+        read_reference(path)
+    path.write_text(HEAD)
+    with pytest.raises(ConfigError, match="truth.tsv names no recordings, expected the events of at least two"):
+        read_reference(path)
+    path.write_text("file\tonset\n")
+    with pytest.raises(ManifestError, match="truth.tsv line 1 lacks the columns"):
+        read_reference(path)
+
+
+def test_whole_paths_go_before_paths_in_the_folder_before_base_names():
+    found = inputs("in/a.wav", "in/b/a.wav", "in/b/c.wav", "in/d.wav", root="in") + inputs("./e.wav")
+    assert matched(found, "in/a.wav", "b/a.wav", "old/c.wav", "d.wav", "./e.wav") == {
+        "in/a.wav": "in/a.wav",
+        "b/a.wav": "in/b/a.wav",
+        "old/c.wav": "in/b/c.wav",
+        "d.wav": "in/d.wav",
+        "./e.wav": "e.wav",
+    }
+    # below the folder goes before the same base name elsewhere
+    assert matched(inputs("in/a.wav", "in/b/a.wav", root="in"), "a.wav") == {"a.wav": "in/a.wav"}
+    # what a whole path has taken is no longer there for a base name
+    assert matched(inputs("x/a.wav", "y/a.wav"), "x/a.wav", "a.wav") == {"x/a.wav": "x/a.wav", "a.wav": "y/a.wav"}
+
+
+def test_recordings_without_a_name_are_left():
+    assert matched(inputs("a.wav", "b.wav"), "b.wav") == {"b.wav": "b.wav"}
+
+
+def test_a_name_that_may_be_two_recordings():
+    found = inputs("x/a.wav", root="x") + inputs("y/a.wav", root="y")
+    with pytest.raises(ConfigError, match=r"truth.tsv names 'a.wav', which may be x/a.wav or y/a.wav, expected one"):
+        matched(found, "a.wav")
+
+
+def test_two_names_that_may_be_one_recording():
+    with pytest.raises(ConfigError, match=r"names 'p/a.wav' and 'q/a.wav', of which one may be x/a.wav, expected"):
+        matched(inputs("x/a.wav", "b.wav"), "p/a.wav", "b.wav", "q/a.wav")
+
+
+def test_names_of_no_recording():
+    with pytest.raises(ConfigError, match=r"truth.tsv names 'c.wav', found no such recording, expected every"):
+        matched(inputs("a.wav"), "c.wav", "a.wav")
+    with pytest.raises(ConfigError, match=r"truth.tsv names 'c.wav' and 2 other recordings, found no such"):
+        matched(inputs("a.wav"), "c.wav", "a.wav", "d.wav", "e.wav")
+
+
+def test_labels_that_a_model_does_not_know_are_parted_from_the_others():
+    dog, fox, owl = (Event(onset=0.0, offset=1.0, label=name) for name in ("dog", "fox", "owl"))
+    table = {"a.wav": [owl, dog, fox], "b.wav": [fox], "c.wav": []}
+    known = {"a.wav": [dog], "b.wav": [], "c.wav": []}
+    assert known_events(table, ("cat", "dog"), source="truth.tsv") == (known, ("owl", "fox"))
+    with pytest.raises(ConfigError, match=r"truth.tsv holds only labels .* does not know, such as 'owl', 'dog', 'fox'"):
+        known_events(table, ("cat",), source="truth.tsv")
+    with pytest.raises(ConfigError, match="truth.tsv holds no labels, expected names of the model's events"):
+        known_events({"c.wav": []}, ("cat",), source="truth.tsv")
