@@ -141,6 +141,19 @@ def fit_detection(
     Raises:
         ConfigError: Fewer than two recordings hold an event, or the metric is unknown.
         ManifestError: An event's label is not among the classes.
+
+    Example:
+        >>> from compactcli.scores import FrameScores
+        >>> is_dog = np.arange(60) % 6 < 2  # seconds 0 and 1, 6 and 7, and so on
+        >>> scores = FrameScores(
+        ...     probabilities=np.where(is_dog, 0.42, 0.1)[:, None].astype(np.float32),
+        ...     edges_s=np.arange(61.0),
+        ...     classes=("dog",),
+        ... )
+        >>> dogs = tuple(Event(onset=second, offset=second + 2, label="dog") for second in range(0, 60, 6))
+        >>> point = fit_detection([LabelledScores(scores=scores, reference=dogs)] * 2, DetectionConfig())
+        >>> point.chosen.class_thresholds, point.f1_before, point.f1_cross_validated
+        ({'dog': 0.4}, 0.0, 1.0)
     """
     check_references([item.reference for item in recordings])
     judge = Judge(recordings, metric=metric)
@@ -224,7 +237,7 @@ def _fit(judge: Judge, start: Shared, own: tuple[float, ...], chosen: Mask) -> _
     votes = (n_events > 0) & (f1(start, own) >= by_chance)
     shared = start
     if votes.any():
-        shared = _descend(lambda candidate: float(f1(candidate, own)[votes].mean()), start)
+        shared = search_shared(lambda candidate: float(f1(candidate, own)[votes].mean()), start)
     # all classes at one threshold after the other: they do not influence each other
     at_level = {level: f1(shared, [level] * len(own)) for level in sorted({*THRESHOLDS, *own})}
     thresholds, kept = [], []
@@ -240,8 +253,13 @@ def _fit(judge: Judge, start: Shared, own: tuple[float, ...], chosen: Mask) -> _
     return _Fit(shared=shared, thresholds=tuple(thresholds), kept=tuple(kept))
 
 
-def _descend(criterion: Callable[[Shared], float], start: Shared) -> Shared:
-    """Improve one setting at a time until a sweep over all of them changes nothing, in two sweeps at most."""
+def search_shared(criterion: Callable[[Shared], float], start: Shared) -> Shared:
+    """Improve one setting at a time until a sweep over all of them changes nothing, in two sweeps at most.
+
+    Args:
+        criterion: F1 with some settings.
+        start: The model's own, which every choice leans towards.
+    """
     best = start
     for _ in range(MAX_SWEEPS):
         before = best

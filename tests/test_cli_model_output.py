@@ -119,6 +119,23 @@ def test_a_full_disk_leaves_what_was_there(folder, config, tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_an_interrupt_between_two_moves_leaves_what_was_there(folder, config, tmp_path, monkeypatch):
+    output = tmp_path / "mine"
+    write_model(folder, output, config)
+    rename = Path.replace
+
+    def move(path, target):
+        if path.suffix == ".part":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr("pathlib.Path.replace", move)
+    with pytest.raises(KeyboardInterrupt):
+        write_model(folder, output, dataclasses.replace(config, detection=DetectionConfig()))
+    assert read_config(output) == config
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_copy_has_the_recipe_and_not_the_card(folder, config, tmp_path):
     source = tmp_path / "source"
     copy_model(folder, source, dataclasses.replace(read_config(folder), name=CONFIG.name))

@@ -70,7 +70,7 @@ def test_two_names_that_may_be_one_recording():
 def test_names_of_no_recording():
     with pytest.raises(ConfigError, match=r"truth.tsv names 'c.wav', found no such recording, expected every"):
         matched(inputs("a.wav"), "c.wav", "a.wav")
-    with pytest.raises(ConfigError, match=r"truth.tsv names 'c.wav' and 2 other recordings, found no such"):
+    with pytest.raises(ConfigError, match=r"truth.tsv names 'c.wav' and 2 more, found no such"):
         matched(inputs("a.wav"), "c.wav", "a.wav", "d.wav", "e.wav")
 
 

@@ -9,7 +9,7 @@ from labelled import heard, label, noisy
 from compactcli.config import DetectionConfig
 from compactcli.detection import detect_events
 from compactcli.errors import ConfigError, ManifestError
-from compactcli.judging import f1_of
+from compactcli.judging import Shared, f1_of
 from compactcli.metrics.counts import Counts, RecordingEvents
 from compactcli.metrics.segment import segment_metrics
 from compactcli.operating_point import (
@@ -21,6 +21,7 @@ from compactcli.operating_point import (
     check_references,
     fit_detection,
     nearest_of_best,
+    search_shared,
 )
 
 OWN = DetectionConfig(hysteresis=0.1)
@@ -210,3 +211,26 @@ def test_of_two_values_equally_near_the_better_one_is_taken():
     assert nearest_of_best({0.4: 0.795, 0.6: 0.8}, 0.5) == 0.6
     assert nearest_of_best({0.4: 0.8, 0.6: 0.8}, 0.5) == 0.4
     assert f1_of(np.array([1, 0, 0])) == 1
+
+
+def test_two_sweeps_are_enough():
+    asked = []
+
+    def criterion(shared):
+        asked.append(shared)
+        median, hysteresis = GRIDS["median_s"].index(shared.median_s), GRIDS["hysteresis"].index(shared.hysteresis)
+        # a ridge: each sweep brings both a step nearer to the fourth value
+        return 1 - 0.02 * (median - hysteresis) ** 2 - 0.02 * (4 - hysteresis) ** 2
+
+    start = Shared(median_s=0.0, hysteresis=0.0, max_gap_s=0.2, min_duration_s=0.1)
+    found = search_shared(criterion, start)
+    assert found == replace(start, median_s=GRIDS["median_s"][2], hysteresis=GRIDS["hysteresis"][3])
+    assert len(asked) == 2 * sum(len(grid) for grid in GRIDS.values())
+
+
+def test_a_sweep_that_changes_nothing_is_the_last():
+    asked = []
+    start = Shared(median_s=0.5, hysteresis=0.0, max_gap_s=0.2, min_duration_s=0.1)
+    assert search_shared(lambda shared: float(asked.append(shared) is None), start) == start
+    # 0.5 s is not on the grid, and is tried with it
+    assert len(asked) == 1 + sum(len(grid) for grid in GRIDS.values())

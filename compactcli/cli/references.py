@@ -126,7 +126,7 @@ def _unmatched(names: Sequence[str], by_name: Mapping[str, Sequence[Input]], *, 
                 "expected a recording for each",
                 hint="name all folders that the table is about, and write file names with them",
             )
-    others = "" if len(names) == 1 else f" and {len(names) - 1} other recordings"
+    others = "" if len(names) == 1 else f" and {len(names) - 1} more"
     return ConfigError(
         f"{source} names '{names[0]}'{others}, found no such recording, expected every recording that it names",
         hint="name the folder that holds it, or take its rows out of the table: its labels would be lost",

@@ -26,7 +26,7 @@ def tune(
         list[Path],
         typer.Argument(
             help="Labelled recordings, and folders of them.",
-            metavar="PATH",
+            metavar="PATH...",
             show_default=False,
             parser=options.parse_path,
         ),
