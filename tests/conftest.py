@@ -89,7 +89,7 @@ def run_compact(monkeypatch, capsys):
     """Run one command with the fake engine: its exit code, standard output and standard error."""
     from compactcli.cli.app import main
 
-    def load(model=None, *, device="auto", engine="auto", batch_size=None):
+    def load(model=None, *, device="auto", engine="auto", batch_size=None, precision="fp32"):
         return FakeEngine()
 
     monkeypatch.setattr("compactcli.inference.load_model", load)

@@ -25,7 +25,7 @@ from compactcli.errors import ModelError
 REAL = {name: getattr(compactcli.inference, name) for name in ("classify_recording", "detect_recording")}
 
 
-def load_model(model=None, *, device="auto", engine="auto", batch_size=None):
+def load_model(model=None, *, device="auto", engine="auto", batch_size=None, precision="fp32"):
     if model == "missing":
         raise ModelError("model 'missing' was not found", hint="look for it")
     if model == "deadly":

@@ -277,7 +277,7 @@ def test_which_commands_are_timed(tmp_path, monkeypatch):
     assert list(commands) == ["compact --help", "compact classify, 10 s", 'python -c "import torch"']
     assert commands["compact classify, 10 s"][1:] == [
         *("-m", "compactcli", "classify", str(tmp_path / "a.wav"), "--model", str(tmp_path)),
-        *("--engine", "onnx", "--device", "cpu", "--quiet"),
+        *("--engine", "onnx", "--device", "cpu", "--precision", "fp32", "--quiet"),
     ]
     monkeypatch.setattr(startup, "is_installed", lambda name: False)
     light = measuring.startup_commands(tmp_path, tmp_path / "a.wav", engine="onnx", device="cpu")

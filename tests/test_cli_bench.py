@@ -67,16 +67,22 @@ def test_a_recording_is_made_and_every_stage_measured(run, commands):
 def test_what_classify_is_given_is_there(run, monkeypatch):
     seen = []
 
-    def make_commands(folder, recording, *, engine, device):
+    def make_commands(folder, recording, *, engine, device, precision):
         from compactcli.audio import read_audio
 
-        seen.append((engine, device, len(read_audio(recording, sample_rate=16000))))
+        seen.append((engine, device, precision, len(read_audio(recording, sample_rate=16000))))
         return {"one": ["one"]}
 
     monkeypatch.setattr("compactcli.benchmark.startup_commands", make_commands)
     code, out, _ = run("--minutes", "0.05", "--engine", "onnx", "--no-peers")
-    assert (code, seen) == (0, [("onnx", "auto", 160_000)])
+    assert (code, seen) == (0, [("onnx", "auto", "fp32", 160_000)])
     assert json.loads(out)["startup"][0]["times_torch_import"] is None
+
+
+def test_bfloat16_stands_beside_the_exact_engine(run, write_tone):
+    code, out, _ = run(write_tone(), "--precision", "bf16", "--device", "cpu", "--format", "json")
+    assert code == 0
+    assert {"compact torch bf16", "compact torch"} <= {item["program"] for item in json.loads(out)["stages"]}
 
 
 def test_own_recordings_and_the_torch_engine(run, write_tone):

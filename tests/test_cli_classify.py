@@ -114,16 +114,15 @@ def test_options_reach_the_loader(run_compact, write_tone, monkeypatch, tmp_path
 
     asked = []
 
-    def load(model=None, *, device="auto", engine="auto", batch_size=None):
-        asked.append((model, device, engine, batch_size))
+    def load(model=None, *, device="auto", engine="auto", batch_size=None, precision="fp32"):
+        asked.append((model, device, engine, batch_size, precision))
         return FakeEngine()
 
     monkeypatch.setattr("compactcli.inference.load_model", load)
-    run_compact(
-        "classify", write_tone(), "--model", tmp_path, "--device", "cuda:1", "--engine", "torch", "--batch-size", 4
-    )
+    words = ["--model", tmp_path, "--device", "cuda:1", "--engine", "torch", "--batch-size", 4, "--precision", "bf16"]
+    run_compact("classify", write_tone(), *words)
     run_compact("classify", write_tone())
-    assert asked == [(str(tmp_path), "cuda:1", "torch", 4), (None, "auto", "auto", None)]
+    assert asked == [(str(tmp_path), "cuda:1", "torch", 4, "bf16"), (None, "auto", "auto", None, "fp32")]
 
 
 @pytest.mark.parametrize("words", [[], ["--format", "tsv"], ["--no-such-option"]])

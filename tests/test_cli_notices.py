@@ -31,7 +31,7 @@ def test_what_was_there_before_comes_back():
 def test_commands_say_it_even_when_quiet(run_compact, write_tone, monkeypatch, quiet):
     from fake_engine import FakeEngine
 
-    def load(model=None, *, device="auto", engine="auto", batch_size=None):
+    def load(model=None, *, device="auto", engine="auto", batch_size=None, precision="fp32"):
         warnings.warn("the memory of 'cuda:0' does not hold the model", DeviceWarning, stacklevel=1)
         return FakeEngine()
 

@@ -193,7 +193,7 @@ def test_the_cpu_is_for_onnx(folder, cuda, driver, count, device):
 def test_cuda_is_for_torch(cuda, monkeypatch, device, taken):
     cuda(True, 2)
     monkeypatch.setattr(
-        TorchEngine, "__init__", lambda self, folder, *, device, batch_size: setattr(self, "device", device)
+        TorchEngine, "__init__", lambda self, folder, *, device, **options: setattr(self, "device", device)
     )
     engine = load_engine(Path("folder"), device=device)
     assert type(engine) is TorchEngine
@@ -215,6 +215,36 @@ def test_the_batch_size_changes_no_result(folder, noise):
 def test_an_empty_batch_is_refused(folder, engine):
     with pytest.raises(ConfigError, match="batch_size is 0, expected at least 1 window"):
         load_engine(folder, device="cpu", engine=engine, batch_size=0)
+
+
+def test_bfloat16_is_close_and_is_torch_s(folder, noise):
+    engine = load_engine(folder, device="cpu", precision="bf16")
+    assert (type(engine), engine.precision) == (TorchEngine, "bf16")
+    waveform = noise(2.5 * CHUNK_S)
+    exact = list(load_engine(folder, device="cpu", engine="torch").stream([waveform]))
+    for one, other in zip(engine.stream([waveform]), exact, strict=True):
+        for rounded, logits in ((one.scenes, other.scenes), (one.events, other.events)):
+            assert rounded.dtype == np.float32
+            assert 0 < np.abs(rounded - logits).max() < 0.05 * np.abs(logits).max()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "fp16"}, "precision 'fp16' is unknown, expected one of fp32, bf16"),
+        (
+            {"precision": "bf16", "engine": "onnx"},
+            "engine 'onnx' was asked for with precision 'bf16', it computes in fp32 alone",
+        ),
+        (
+            {"precision": "bf16", "graph": Path("network.onnx")},
+            "engine 'onnx' was asked for with precision 'bf16', it computes in fp32 alone",
+        ),
+    ],
+)
+def test_precisions_that_cannot_be(folder, options, message):
+    with pytest.raises(ConfigError, match=message):
+        load_engine(folder, device="cpu", **options)
 
 
 def test_onnx_that_is_asked_for_stays_on_the_cpu(folder, cuda):

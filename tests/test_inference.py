@@ -311,20 +311,23 @@ def test_models_are_found_by_name_and_the_default_is_taken(monkeypatch, tmp_path
     loaded = []
     monkeypatch.setattr("compactcli.checkpoint.find_model", lambda name: tmp_path / name)
 
-    def load_engine(folder, *, device, engine, batch_size):
-        loaded.append((folder, device, engine, batch_size))
+    def load_engine(folder, *, device, engine, batch_size, precision):
+        loaded.append((folder, device, engine, batch_size, precision))
         return FakeEngine(device=device)
 
     monkeypatch.setattr("compactcli.engine.load_engine", load_engine)
     assert compactcli.load_model().config is CONFIG
-    assert compactcli.load_model(tmp_path / "own", device="cpu", engine="onnx", batch_size=4).device == "cpu"
+    assert (
+        compactcli.load_model(tmp_path / "own", device="cpu", engine="torch", batch_size=4, precision="bf16").device
+        == "cpu"
+    )
     assert compactcli.classify(write_tone(), model="other", device="cpu").model == "fake"
     assert compactcli.detect(write_tone()).model == "fake"
     assert loaded == [
-        (tmp_path / "compactnet", "auto", "auto", None),
-        (tmp_path / "own", "cpu", "onnx", 4),
-        (tmp_path / "other", "cpu", "auto", None),
-        (tmp_path / "compactnet", "auto", "auto", None),
+        (tmp_path / "compactnet", "auto", "auto", None, "fp32"),
+        (tmp_path / "own", "cpu", "torch", 4, "bf16"),
+        (tmp_path / "other", "cpu", "auto", None, "fp32"),
+        (tmp_path / "compactnet", "auto", "auto", None, "fp32"),
     ]
 
 

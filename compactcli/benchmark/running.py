@@ -20,8 +20,10 @@ FLOORS = {
 
 
 def program_name(engine: StagedEngine) -> str:
-    """What tables call an engine: ``compact onnx`` or ``compact torch``."""
-    return f"compact {type(engine).__name__.removesuffix('Engine').lower()}"
+    """What tables call an engine: ``compact onnx``, ``compact torch`` or ``compact torch bf16``."""
+    precision = getattr(engine, "precision", "fp32")
+    name = f"compact {type(engine).__name__.removesuffix('Engine').lower()}"
+    return name if precision == "fp32" else f"{name} {precision}"
 
 
 def benchmark(

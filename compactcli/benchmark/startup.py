@@ -13,7 +13,9 @@ from compactcli.packages import is_installed
 CLASSIFY_S = 10
 
 
-def startup_commands(folder: Path, recording: Path, *, engine: str, device: str) -> dict[str, list[str]]:
+def startup_commands(
+    folder: Path, recording: Path, *, engine: str, device: str, precision: str = "fp32"
+) -> dict[str, list[str]]:
     """Commands whose start-up is worth knowing, by name.
 
     Args:
@@ -21,9 +23,10 @@ def startup_commands(folder: Path, recording: Path, *, engine: str, device: str)
         recording: What ``compact classify`` is given.
         engine: As ``--engine`` takes it.
         device: As ``--device`` takes it.
+        precision: As ``--precision`` takes it.
     """
     compact = [sys.executable, "-m", "compactcli"]
-    choices = ["--model", str(folder), "--engine", engine, "--device", device]
+    choices = ["--model", str(folder), "--engine", engine, "--device", device, "--precision", precision]
     commands = {
         "compact --help": [*compact, "--help"],
         f"compact classify, {CLASSIFY_S} s": [*compact, "classify", str(recording), *choices, "--quiet"],

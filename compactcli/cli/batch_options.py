@@ -36,6 +36,7 @@ class BatchOptions:
         device: Where the network runs.
         engine: What runs the network.
         batch_size: Windows of 30 s that the network hears at once; None takes what suits the device.
+        precision: Numbers that the network computes with.
         jobs: Processes that analyse recordings.
         timeout: Seconds that one recording may take; None sets no limit.
         quiet: Whether to say nothing but why a recording failed when it was the only one.
@@ -161,6 +162,7 @@ class BatchOptions:
             show_default="16 on a GPU, else 1",
         ),
     ] = None
+    precision: options.Precision = options.PrecisionName.FP32
     jobs: Annotated[
         int,
         typer.Option(

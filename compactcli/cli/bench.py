@@ -49,6 +49,7 @@ def bench(
         options.EngineName.AUTO
     ),
     device: options.Device = "auto",
+    precision: options.Precision = options.PrecisionName.FP32,
     model: options.ModelName = None,
     result_format: Annotated[
         options.ListFormat | None,
@@ -79,6 +80,7 @@ def bench(
             peers=peers,
             engine=engine,
             device=device,
+            precision=precision,
             model=model,
             progress=progress,
         )
@@ -111,6 +113,7 @@ def _measure(
     peers: bool,
     engine: str,
     device: str,
+    precision: str,
     model: str | None,
     progress: "StepProgress",
 ) -> "Report":
@@ -123,7 +126,7 @@ def _measure(
     # before this run makes a load of its own
     machine = measuring.describe_machine()
     model_folder = find_model(model or DEFAULT_MODEL)
-    loaded = load_engine(model_folder, device=device, engine=engine)
+    loaded = load_engine(model_folder, device=device, engine=engine, precision=precision)
     others = []
     if peers and is_installed("torch") and measuring.program_name(loaded) != "compact torch":
         others = [load_engine(model_folder, device="cpu", engine="torch")]
@@ -144,7 +147,7 @@ def _measure(
     short = folder / "short.wav"
     write_audio(short, measuring.make_blocks(measuring.CLASSIFY_S, sample_rate=SAMPLE_RATE), sample_rate=SAMPLE_RATE)
     startup = measuring.measure_startup(
-        measuring.startup_commands(model_folder, short, engine=engine, device=device),
+        measuring.startup_commands(model_folder, short, engine=engine, device=device, precision=precision),
         repeats=repeats,
         on_round=_rounds(progress, "start-up", repeats),
     )

@@ -52,6 +52,7 @@ def evaluate(
     ] = None,
     cache: options.Cache = None,
     device: options.Device = "auto",
+    precision: options.Precision = options.PrecisionName.FP32,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure a model on the recordings that its recipe holds out.
@@ -81,7 +82,7 @@ def evaluate(
     check_output(picture, overwrite=True, inputs=(), option="--picture")
     folder = find_model(model or DEFAULT_MODEL)
     recipe = read_recipe(folder / "recipe.toml")
-    engine = load_engine(folder, device=device, graph=graph)
+    engine = load_engine(folder, device=device, graph=graph, precision=precision)
     conditions = make_conditions(condition or [CLEAN.name], corpus=corpus, sample_rate=recipe.features.sample_rate)
     with StepProgress(active=not quiet) as progress:
         held_out = HeldOut(

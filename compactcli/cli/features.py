@@ -28,7 +28,7 @@ class LevelWork:
         return lambda path, listening: inference.measure_recording(path, config, listening=listening), {}
 
 
-@functools.partial(takes_recordings, without=("device", "engine", "batch_size", "resume"))
+@functools.partial(takes_recordings, without=("device", "engine", "batch_size", "precision", "resume"))
 def features(
     batch: BatchOptions,
     result_format: Annotated[

@@ -62,6 +62,13 @@ class EngineName(StrEnum):
     TORCH = "torch"
 
 
+class PrecisionName(StrEnum):
+    """Numbers that the network can compute with."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
 class ListFormat(StrEnum):
     """What commands about models can write."""
 
@@ -89,6 +96,14 @@ ModelName = Annotated[
 Device = Annotated[
     str,
     typer.Option("--device", metavar="DEVICE", help="Where the network runs: auto, cpu, cuda or cuda:N."),
+]
+Precision = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision",
+        help="Numbers that the network computes with; bf16 is quicker where a GPU or processor has units for it, and "
+        "less exact. Of the torch engine.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, warnings or summary on standard error.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error; show where a bug struck.")]

@@ -88,6 +88,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         device=batch.device,
         engine=batch.engine,
         batch_size=batch.batch_size,
+        precision=batch.precision,
         max_duration_s=batch.max_duration,
         frames=FramePlan(folder=_temporary_folder(stack), command=work.command, formats=frame_formats)
         if frame_formats

@@ -89,6 +89,7 @@ class Task:
         device: As asked for.
         engine: As asked for.
         batch_size: Windows that the network hears at once; None takes what suits the device.
+        precision: Numbers that the network computes with.
         max_duration_s: Longest recording that is analysed, in seconds; None sets no limit.
         frames: Which documents of frames are wanted; None where none are.
     """
@@ -98,6 +99,7 @@ class Task:
     device: str = "auto"
     engine: str = "auto"
     batch_size: int | None = None
+    precision: str = "fp32"
     max_duration_s: float | None = None
     frames: FramePlan | None = None
 
@@ -112,7 +114,13 @@ class Task:
         from compactcli import inference
         from compactcli.audio import AudioLimits
 
-        engine = inference.load_model(self.model, device=self.device, engine=self.engine, batch_size=self.batch_size)
+        engine = inference.load_model(
+            self.model,
+            device=self.device,
+            engine=self.engine,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
         analyse, settings = self.work.prepare(engine)
         config = engine.config
         facts = ModelFacts(
@@ -121,7 +129,7 @@ class Task:
             sha256=dict(config.sha256),
             device=engine.device,
             engine=type(engine).__name__.removesuffix("Engine").lower(),
-            settings={**settings, "max_duration_s": self.max_duration_s},
+            settings={**settings, "max_duration_s": self.max_duration_s, "precision": str(self.precision)},
         )
         limits = AudioLimits(max_duration_s=self.max_duration_s)
         return Analyst(facts=facts, analyse=analyse, limits=limits, frames=self.frames)

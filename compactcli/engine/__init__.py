@@ -8,9 +8,10 @@ from compactcli.engine.devices import check_device, may_have_cuda
 from compactcli.errors import ConfigError
 from compactcli.packages import require_package
 
-__all__ = ["ENGINES", "Engine", "LogitChunk", "StagedEngine", "load_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "Engine", "LogitChunk", "StagedEngine", "load_engine"]
 
 ENGINES = ("auto", "onnx", "torch")
+PRECISIONS = ("fp32", "bf16")
 
 
 def load_engine(
@@ -20,6 +21,7 @@ def load_engine(
     engine: str = "auto",
     graph: Path | None = None,
     batch_size: int | None = None,
+    precision: str = "fp32",
 ) -> StagedEngine:
     """Load a model folder onto a device.
 
@@ -32,15 +34,19 @@ def load_engine(
             folder's own.
         batch_size: Windows of 30 s that the torch engine hears at once, at least 1; None takes what suits the device.
             The onnx engine hears one after the other.
+        precision: Numbers that the network computes with: ``fp32``, or ``bf16`` for the torch engine, which is quicker
+            where the device has units for it, and less exact. The log-mel is computed in fp32 either way.
 
     Raises:
         ModelError: The folder or the graph cannot be loaded.
         DeviceError: The device is not there.
-        ConfigError: The engine is unknown, does not run on that device, or is not installed, or the batch size is less
-            than 1.
+        ConfigError: The engine or the precision is unknown, they do not run together or on that device, or the engine
+            is not installed, or the batch size is less than 1.
     """
     if engine not in ENGINES:
         raise ConfigError(f"engine '{engine}' is unknown, expected one of {', '.join(ENGINES)}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision '{precision}' is unknown, expected one of {', '.join(PRECISIONS)}")
     check_device(device)
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}, expected at least 1 window")
@@ -51,11 +57,18 @@ def load_engine(
                 hint="leave one of them out",
             )
         engine = "onnx"
+    if engine == "onnx" and precision != "fp32":
+        raise ConfigError(
+            f"engine 'onnx' was asked for with precision '{precision}', it computes in fp32 alone",
+            hint="use --engine torch, or --precision fp32",
+        )
     if engine == "onnx" and device not in ("auto", "cpu"):
         raise ConfigError(
             f"engine 'onnx' was asked for with device '{device}', it runs on the CPU alone",
             hint="use --engine torch, or --device cpu",
         )
+    if engine == "auto" and precision != "fp32":
+        engine = "torch"
     if engine == "auto":
         engine = "onnx" if _runs_on_cpu(device) and (folder / GRAPH).exists() else "torch"
         # a GPU that was asked for is torch's to find, and "auto" has been decided by now
@@ -69,7 +82,7 @@ def load_engine(
     require_package("torch", purpose=f"device '{device}'" if device.startswith("cuda") else "engine 'torch'")
     from compactcli.engine.torch import TorchEngine
 
-    return TorchEngine(folder, device=device, batch_size=batch_size)
+    return TorchEngine(folder, device=device, batch_size=batch_size, precision=precision)
 
 
 def _runs_on_cpu(device: str) -> bool:

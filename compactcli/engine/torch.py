@@ -47,13 +47,17 @@ class TorchEngine:
         folder: Model folder.
         device: See `choose_device`.
         batch_size: Windows at a time; None takes what suits the device.
+        precision: ``fp32`` or ``bf16``: what convolutions multiply. Sums stay exact, and so does the log-mel.
 
     Raises:
         ModelError: The folder cannot be loaded.
         DeviceError: The device is not there.
     """
 
-    def __init__(self, folder: Path, *, device: str = "auto", batch_size: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, device: str = "auto", batch_size: int | None = None, precision: str = "fp32"
+    ) -> None:
+        self.precision = precision
         self._device = choose_device(device)
         self.device = str(self._device)
         # a core works fastest on what its cache holds
@@ -129,8 +133,11 @@ class TorchEngine:
     @torch.inference_mode()
     def _logits(self, log_mel: torch.Tensor) -> list[LogitChunk]:
         # the 10 bits to which CUDA would round what its convolutions multiply are too few for the CPU's scores
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            scenes, events = (logits.cpu().numpy() for logits in self._network(log_mel))
+        with (
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            scenes, events = (logits.float().cpu().numpy() for logits in self._network(log_mel))
         return [
             LogitChunk(scenes=of_scenes, events=of_events) for of_scenes, of_events in zip(scenes, events, strict=True)
         ]

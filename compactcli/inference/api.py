@@ -132,6 +132,7 @@ def load_model(
     device: str = "auto",
     engine: str = "auto",
     batch_size: int | None = None,
+    precision: str = "fp32",
 ) -> Engine:
     """Load a model once, for many recordings.
 
@@ -140,17 +141,19 @@ def load_model(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         engine: ``auto``, ``onnx`` or ``torch``; see ``compactcli.engine.load_engine``.
         batch_size: Windows of 30 s that the torch engine hears at once, at least 1; None takes what suits the device.
+        precision: ``fp32``, or ``bf16`` for the torch engine; see ``compactcli.engine.load_engine``.
 
     Raises:
         ModelError: There is no such model, or its folder is incomplete or altered.
         DeviceError: There is no such device.
-        ConfigError: The engine is unknown, does not run on that device, or is not installed.
+        ConfigError: The engine or the precision is unknown, they do not run together or on that device, or the engine
+            is not installed.
     """
     from compactcli.checkpoint import DEFAULT_MODEL, find_model
     from compactcli.engine import load_engine
 
     folder = find_model(DEFAULT_MODEL if model is None else os.fspath(model))
-    return load_engine(folder, device=device, engine=engine, batch_size=batch_size)
+    return load_engine(folder, device=device, engine=engine, batch_size=batch_size, precision=precision)
 
 
 def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> Engine:
