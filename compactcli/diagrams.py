@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from compactcli.canvas import plain_canvas
 from compactcli.figures import Evaluation
 from compactcli.metrics.reliability import ReliabilityBin
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 SIZE_IN = (8.0, 4.0)
 DOTS_PER_INCH = 80
 COLOUR = "#0072B2"
+# height of the numbers of scores, below all points
+COUNTS_AT = -0.06
 
 
 def draw_reliability(figures: Evaluation) -> bytes:
@@ -25,21 +28,23 @@ def draw_reliability(figures: Evaluation) -> bytes:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017; points at the mean score of each bin, where
         they have bars at its middle.
     """
-    # no pyplot: it would choose a display for the whole process
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with plain_canvas():
+        # no pyplot: it would choose a display for the whole process
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE_IN, layout="constrained")
-    FigureCanvasAgg(figure)
-    scenes, events = figure.subplots(1, 2, sharey=True)
-    calibration = figures.event_calibration
-    _draw_bins(scenes, figures.scenes.reliability, f"scenes of recordings, ECE {figures.scenes.calibration_error:.3f}")
-    _draw_bins(events, calibration.reliability, f"events of frames, ECE {calibration.error:.3f}")
-    scenes.set_xlabel("score of the best scene")
-    scenes.set_ylabel("share right")
-    events.set_xlabel("score of a class in a frame")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        FigureCanvasAgg(figure)
+        scenes, events = figure.subplots(1, 2, sharey=True)
+        calibration = figures.event_calibration
+        scene_error = figures.scenes.calibration_error
+        _draw_bins(scenes, figures.scenes.reliability, f"scenes of recordings, ECE {scene_error:.3f}")
+        _draw_bins(events, calibration.reliability, f"events of frames, ECE {calibration.error:.3f}")
+        scenes.set_xlabel("score of the best scene (below: how many)")
+        scenes.set_ylabel("share right")
+        events.set_xlabel("score of a class in a frame (below: how many)")
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return file.getvalue()
 
 
@@ -62,14 +67,8 @@ def _draw_bins(axes: "Axes", bins: Sequence[ReliabilityBin], title: str) -> None
         [item.mean_score for item in filled], [item.share_right for item in filled], "o-", color=COLOUR, markersize=5
     )
     for item in filled:
-        axes.annotate(
-            short_count(item.n_scores),
-            (item.mean_score, item.share_right),
-            xytext=(5, -10),
-            textcoords="offset points",
-            fontsize=8,
-        )
+        axes.text(item.mean_score, COUNTS_AT, short_count(item.n_scores), ha="center", va="center", fontsize=8)
     axes.set_xlim(0, 1)
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylim(2 * COUNTS_AT, 1.02)
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)

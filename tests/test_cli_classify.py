@@ -92,12 +92,50 @@ def test_table_is_the_default_on_a_terminal(run_compact, write_tone, on_terminal
 
 def test_the_suffix_of_the_output_decides_where_nothing_else_does(run_compact, write_tone, tmp_path):
     path = write_tone()
-    for name, start in {"a.csv": "path,", "a.json": "[", "a.jsonl": "{", "a.out": "{", "a.tsv": "{"}.items():
+    for name, start in {"a.csv": "path,", "a.json": "[", "a.jsonl": "{", "a.out": "{"}.items():
         code, out, err = run_compact("classify", path, "--output", tmp_path / name)
         assert (code, out, err) == (0, "", "")
         assert (tmp_path / name).read_text().startswith(start)
     run_compact("classify", path, "--output", tmp_path / "b.csv", "--format", "table")
     assert (tmp_path / "b.csv").read_text().split()[:3] == ["recording", "scene", "score"]
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "expected"),
+    [
+        ("classify", "a.tsv", ".json, .jsonl, .csv"),
+        ("classify", "a.TXT", ".json, .jsonl, .csv"),
+        ("detect", "a.png", ".json, .jsonl, .csv, .tsv, .txt, .selections.txt, .vtt, .srt, .rttm"),
+        ("features", "a.csv", ".json, .jsonl, .npy, .tsv"),
+    ],
+)
+def test_a_suffix_of_another_format_is_refused(run_compact, write_tone, tmp_path, command, name, expected):
+    output = tmp_path / name
+    code, _, err = run_compact(command, write_tone(), "--output", output)
+    suffix = output.suffix.lower()
+    assert code == 2
+    assert f"{name} ends in {suffix}, which names no format of compact {command}, expected {expected}\n" in err
+    assert not output.exists()
+    assert run_compact(command, write_tone(), "--output", output, "--format", command_format(command))[0] == 0
+
+
+def command_format(command):
+    return {"features": "npy"}.get(command, "jsonl")
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "start"),
+    [
+        ("detect", "a.tsv", b"filename\t"),
+        ("detect", "a.txt", b"0.000000\t"),
+        ("detect", "a.selections.txt", b"Selection\t"),
+        ("features", "a.tsv", b"onset\t"),
+        ("features", "a.npy", b"\x93NUMPY"),
+    ],
+)
+def test_a_suffix_that_differs_from_the_name_of_its_format(run_compact, write_tone, tmp_path, command, name, start):
+    assert run_compact(command, write_tone(), "--output", tmp_path / name)[0] == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
 
 
 def test_verbose_names_the_model_and_the_stages(run_compact, write_tone):

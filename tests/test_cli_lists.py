@@ -125,6 +125,18 @@ def test_failures_can_be_read_again(run_compact, write_tone, tmp_path):
     assert failed.read_text() == ""
 
 
+@pytest.mark.parametrize(
+    "words", [["classify", "a.wav", "--failures", "-"], ["export", "--output", "-"], ["export", "--output", "./-"]]
+)
+def test_files_that_cannot_be_standard_output(run_compact, write_tone, tmp_path, monkeypatch, words):
+    write_tone("a.wav")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run_compact(*words)
+    assert (code, out) == (2, "")
+    assert f"{words[-2]} - would be standard output, expected the name of a file" in err
+    assert [item.name for item in tmp_path.iterdir()] == ["a.wav"]
+
+
 def test_a_recording_on_standard_input(run_compact, write_tone, give_stdin, tmp_path):
     give_stdin(write_tone("x.ogg").read_bytes())
     code, out, err = run_compact("classify", "-")

@@ -110,7 +110,10 @@ def test_what_decodes_before_damage_is_drawn(run_compact, write_recording, noise
     ("words", "message"),
     [
         (["a.wav", "b.wav"], "--format png got 2 recordings, expected one"),
-        (["a.wav", "--output", "a.gif"], "--output a.gif ends in .gif, expected .png, .svg or .pdf"),
+        (
+            ["a.wav", "--output", "a.gif"],
+            "--output a.gif ends in .gif, which names no format of compact plot, expected .json, .jsonl, .png",
+        ),
         (["a.wav", "--output", "a.png", "--resume"], "No such option"),
         (["a.wav", "--output", "a.png", "--classes", "cat"], "'cat' is not an event class"),
     ],

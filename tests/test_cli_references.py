@@ -1,9 +1,10 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.references import known_events, match_recordings, read_reference
+from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_reference
 from compactcli.errors import ConfigError, ManifestError
 from compactcli.events import Event
 
@@ -12,6 +13,10 @@ HEAD = "filename\tonset\toffset\tevent_label\n"
 
 def inputs(*paths, root=None):
     return [Input(path=Path(path), root=None if root is None else Path(root)) for path in paths]
+
+
+def model(*classes):
+    return SimpleNamespace(name="fake", events=classes)
 
 
 def matched(found, *names):
@@ -78,8 +83,22 @@ def test_labels_that_a_model_does_not_know_are_parted_from_the_others():
     dog, fox, owl = (Event(onset=0.0, offset=1.0, label=name) for name in ("dog", "fox", "owl"))
     table = {"a.wav": [owl, dog, fox], "b.wav": [fox], "c.wav": []}
     known = {"a.wav": [dog], "b.wav": [], "c.wav": []}
-    assert known_events(table, ("cat", "dog"), source="truth.tsv") == (known, ("owl", "fox"))
-    with pytest.raises(ConfigError, match=r"truth.tsv holds only labels .* does not know, such as 'owl', 'dog', 'fox'"):
-        known_events(table, ("cat",), source="truth.tsv")
+    assert known_events(table, model("cat", "dog"), source="truth.tsv") == (known, {"owl": 1, "fox": 2})
+    shown = r"such as 'owl' \(once\), 'dog' \(once\), 'fox' \(2 times\)"
+    with pytest.raises(ConfigError, match=f"truth.tsv holds only labels .* does not know, {shown}") as caught:
+        known_events(table, model("cat"), source="truth.tsv")
+    assert caught.value.hint == "list them with: compact models info fake"
     with pytest.raises(ConfigError, match="truth.tsv holds no labels, expected names of the model's events"):
-        known_events({"c.wav": []}, ("cat",), source="truth.tsv")
+        known_events({"c.wav": []}, model("cat"), source="truth.tsv")
+
+
+@pytest.mark.parametrize("label", ["Dog", " dog ", "dgo"])
+def test_a_label_that_is_misspelt_is_told_what_it_may_have_meant(label):
+    assert describe_unknown({label: 2}, ["cat", "dog"]) == f"'{label}' (2 times, did you mean dog?)"
+
+
+def test_a_recording_or_a_table_of_two_bytes_a_letter_is_no_reference(tmp_path):
+    path = tmp_path / "truth.tsv"
+    path.write_bytes("filename\tonset\toffset\tevent_label\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"--reference .*truth.tsv is not text in UTF-8, expected a table of events"):
+        read_reference(path)

@@ -121,7 +121,7 @@ def test_labels_that_the_model_does_not_know_are_left_out(deaf, more):
     folder, table = more
     add(table, "a.wav\t0\t1\tfox", "b.wav\t0\t1\t[owl]")
     code, out, err = deaf("tune", folder, "--reference", table)
-    assert (code, err) == (0, "warning: labels left out, which fake does not know: fox, [owl]\n")
+    assert (code, err) == (0, "warning: labels left out, which fake does not know: 'fox' (once), '[owl]' (once)\n")
     values = json.loads(out)
     assert values["unknown_labels"] == ["fox", "[owl]"]
     assert list(values["classes"]) == ["loud"]
@@ -192,7 +192,10 @@ def test_wrong_requests_do_nothing(words, said, deaf, more, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["a.wav\t0\t1\tfox"], "holds only labels that the model does not know, such as 'fox', expected names of"),
+        (
+            ["a.wav\t0\t1\tfox"],
+            "holds only labels that the model does not know, such as 'fox' (once), expected",
+        ),
         (["a.wav\t\t\t"], "holds no labels, expected names of the model's events"),
         (["a.wav\t0\t1\tloud", "b.wav\t0\t1\tfox"], "1 of 2 labelled recordings hold an event that the model knows"),
         (["x.wav\t0\t1\tloud"], "names 'x.wav', found no such recording"),
@@ -277,11 +280,20 @@ def test_a_model_that_would_be_no_better_is_not_written(run_compact, labelled, m
     words = ["tune", labelled[0], "--reference", labelled[1], "--output", tmp_path / "mine"]
     code, out, err = run_compact(*words)
     values = json.loads(out)
-    assert (code, values["improved"], values["output"], values["options"]) == (0, False, None, "")
+    assert (code, values["improved"], values["output"], values["options"]) == (1, False, None, "")
     assert values["f1"] == {"before": 1, "after_same_recordings": 1, "after_cross_validated": 1}
-    assert err == f"{tmp_path / 'mine'} was not written: the model's own settings stay\n"
+    reason = f"{tmp_path / 'mine'} was not written: the model's own settings stay\n"
+    assert err == reason
     assert not (tmp_path / "mine").exists()
-    assert run_compact(*words, "--quiet")[2] == ""
+    # nothing else tells a script why there is no model
+    assert run_compact(*words, "--quiet")[::2] == (1, reason)
+    assert run_compact(*words[:-2])[::2] == (0, "")
+
+
+def test_recordings_that_are_not_there_are_no_fault_of_the_table(run_compact, labelled, tmp_path):
+    code, _, err = run_compact("tune", tmp_path / "nowhere", "--reference", labelled[1])
+    assert code == 2
+    assert f"{tmp_path / 'nowhere'} does not exist, expected labelled recordings or a folder of them" in err
 
 
 def test_an_output_inside_the_folder_of_recordings_is_no_recording(deaf, more, monkeypatch, folder):

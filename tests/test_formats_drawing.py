@@ -1,15 +1,15 @@
 import io
+import re
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib import image
+from matplotlib import image, rc_context, rcParams
 
 from compactcli.events import Event
 from compactcli.formats.drawing import (
     FEWEST_ROWS,
-    MOST_ROWS,
     MOST_TICKS,
     choose_rows,
     clock_time,
@@ -56,10 +56,10 @@ def test_classes_with_events_come_first_surest_on_top():
     assert choose_rows(make_picture(events))[:3] == [5, 3, 29]
 
 
-def test_every_class_with_events_is_shown_until_there_are_too_many():
-    events = [Event(onset=index, offset=index + 1, label=name, score=0.6) for index, name in enumerate(CLASSES)]
-    assert sorted(choose_rows(make_picture(events[:9]))) == list(range(9))
-    assert len(choose_rows(make_picture(events))) == MOST_ROWS
+@pytest.mark.parametrize("n_classes", [9, len(CLASSES)])
+def test_every_class_with_events_is_shown(n_classes):
+    events = [Event(onset=0, offset=1, label=name, score=0.6) for name in CLASSES[:n_classes]]
+    assert sorted(choose_rows(make_picture(events))) == list(range(n_classes))
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,36 @@ def test_a_damaged_recording_says_so():
         ("a\nb.wav", "a␊b.wav"),
         ("caf\udce9.wav", "caf\ufffd.wav"),
         ("<b>&.wav", "&lt;b&gt;&amp;.wav"),
-        ("x" * 90 + ".wav", "…" + "x" * 75 + ".wav"),
     ],
 )
 def test_names_are_shown_as_they_are(path, shown):
     assert f">{shown}<" in texts(make_picture(path=path))
+
+
+@pytest.mark.parametrize("letter", ["i", "W", "録"])
+def test_long_names_end_where_the_picture_does(letter):
+    (shown,) = re.findall(rf">(…{letter}+\.wav)<", texts(make_picture(path=300 * letter + ".wav")))
+    with_short_name, with_long_name = (
+        image.imread(io.BytesIO(draw_picture(make_picture(path=path), "png"))) for path in ("a.wav", shown)
+    )
+    # what stands below the caption is where it was
+    assert (with_short_name[60:] == with_long_name[60:]).all()
+    assert (with_long_name[:20, -100:] == 1).all()
+
+
+def test_scenes_that_there_is_no_room_for_are_left_out():
+    picture = make_picture()
+    scenes = tuple((f"scene_{index}", 0.01) for index in range(40))
+    text = texts(replace(picture, record=replace(picture.record, scenes=scenes)))
+    assert re.search(r">scene_0 0.01, scene_1 0.01, .*, … · no events · compactnet<", text)
+    assert "scene_39" not in text
+
+
+def test_settings_that_lie_about_change_nothing():
+    usual = draw_picture(make_picture(), "png")
+    with rc_context({"font.size": 30, "axes.facecolor": "black", "text.usetex": True, "savefig.bbox": "tight"}):
+        assert draw_picture(make_picture(), "png") == usual
+        assert rcParams["font.size"] == 30
 
 
 def test_letters_that_the_font_lacks_are_no_warning():
@@ -133,12 +158,17 @@ def count_event_pixels(picture):
     return (scores[..., 0] - scores[..., 2] > 0.25).sum()
 
 
-def test_events_are_framed():
+def test_events_are_underlined():
     def event(duration_s):
         return Event(onset=1, offset=1 + duration_s, label="class_29", score=0.9)
 
     none, short, long = (count_event_pixels(make_picture(events)) for events in ([], [event(1.0)], [event(6.0)]))
     assert none == 0
     assert short > 50
-    # two long edges of five more seconds, at about a hundred pixels a second
-    assert long - short > 500
+    # five more seconds, at about a hundred pixels a second and six pixels high
+    assert 2000 < long - short < 4000
+
+
+def test_the_shortest_event_of_a_day_is_seen():
+    event = Event(onset=40000, offset=40000.1, label="class_29", score=0.9)
+    assert count_event_pixels(make_picture([event], duration_s=86400.0)) >= 5

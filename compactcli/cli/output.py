@@ -14,6 +14,7 @@ from typing import Protocol
 
 import typer
 
+from compactcli.cli.options import STDIN
 from compactcli.errors import CompactError, ConfigError
 from compactcli.formats import encode
 
@@ -40,11 +41,13 @@ def check_output(
         complete: Whether the user asked to go on with a run, of which nothing but this file is there.
 
     Raises:
-        ConfigError: The file is there already, is one of the recordings, is no regular file, has no folder, or
-            has one that takes no files.
+        ConfigError: It is ``-``; or the file is there already, is one of the recordings, is no regular file, has no
+            folder, or has one that takes no files.
     """
     if path is None:
         return
+    if path == STDIN:
+        raise ConfigError(f"{option} - would be standard output, expected the name of a file", hint="name a file")
     if path.exists():
         real = os.path.realpath(path)
         if any(os.path.realpath(item) == real for item in inputs):

@@ -1,12 +1,14 @@
 """A table of true events meets the recordings that it is about."""
 
+import difflib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
 
 from compactcli.cli.inputs import Input
+from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError
 from compactcli.events import Event
 from compactcli.formats import read_events_tsv
@@ -21,7 +23,7 @@ def read_reference(path: Path) -> dict[str, list[Event]]:
         path: The table; what is not valid UTF-8 in its names is as it is on disk.
 
     Raises:
-        ConfigError: It cannot be read, or names no recording.
+        ConfigError: It cannot be read, is no text, or names no recording.
         ManifestError: It is no such table.
     """
     try:
@@ -31,6 +33,11 @@ def read_reference(path: Path) -> dict[str, list[Event]]:
         raise ConfigError(
             f"--reference {path} cannot be read ({reason}), expected a table of events", hint="check the path"
         ) from error
+    if b"\0" in data:
+        raise ConfigError(
+            f"--reference {path} is not text in UTF-8, expected a table of events",
+            hint="save it as text in UTF-8, with tabs between the columns",
+        )
     table = read_events_tsv(data.decode("utf-8", "surrogateescape"), str(path))
     if not table:
         raise ConfigError(f"--reference {path} names no recordings, expected the events of at least two")
@@ -76,31 +83,50 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
 
 
 def known_events(
-    table: Mapping[str, Sequence[Event]], classes: Collection[str], *, source: str
-) -> tuple[dict[str, list[Event]], tuple[str, ...]]:
+    table: Mapping[str, Sequence[Event]], config: ModelConfig, *, source: str
+) -> tuple[dict[str, list[Event]], dict[str, int]]:
     """Part what a model knows from what it does not.
 
     Args:
         table: True events by recording.
-        classes: Events that the model knows.
+        config: The model.
         source: Name of the table, for messages.
 
     Returns:
-        The events that the model knows, of every recording, and the other labels in the order of the table.
+        The events that the model knows, of every recording, and how often the table has each other label, in its order.
 
     Raises:
         ConfigError: The model knows none of the labels, or there are none.
     """
-    labels = dict.fromkeys(event.label for events in table.values() for event in events)
-    unknown = tuple(label for label in labels if label not in classes)
-    if len(unknown) == len(labels):
-        some = ", ".join(f"'{label}'" for label in unknown[:3])
+    counts = Counter(event.label for events in table.values() for event in events)
+    unknown = {label: count for label, count in counts.items() if label not in config.events}
+    if len(unknown) == len(counts):
+        some = describe_unknown(dict(list(unknown.items())[:3]), config.events)
         found = f"only labels that the model does not know, such as {some}" if unknown else "no labels"
         raise ConfigError(
             f"{source} holds {found}, expected names of the model's events",
-            hint="list them with: compact models info NAME",
+            hint=f"list them with: compact models info {config.name}",
         )
-    return {name: [event for event in events if event.label in classes] for name, events in table.items()}, unknown
+    known = {name: [event for event in events if event.label in config.events] for name, events in table.items()}
+    return known, unknown
+
+
+def describe_unknown(counts: Mapping[str, int], classes: Collection[str]) -> str:
+    """Labels that a model does not know, how often each is there, and what it may have meant.
+
+    Example:
+        >>> describe_unknown({"Dog": 7, "owl": 1}, ["dog", "siren"])
+        "'Dog' (7 times, did you mean dog?), 'owl' (once)"
+    """
+    return ", ".join(
+        f"'{label}' ({'once' if count == 1 else f'{count} times'}{_meant(label, classes)})"
+        for label, count in counts.items()
+    )
+
+
+def _meant(label: str, classes: Collection[str]) -> str:
+    near = difflib.get_close_matches(label.strip().lower().replace(" ", "_"), classes, n=1)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 def _group(items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[str, list[Item]]:

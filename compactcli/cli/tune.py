@@ -74,7 +74,8 @@ def tune(
 ) -> None:
     """Fit a model's detection settings, not its weights, to recordings that you have labelled.
 
-    What is fitted has to prove itself on recordings that it was not fitted on; else the model's own settings stay.
+    What is fitted has to prove itself on recordings that it was not fitted on; else the model's own settings stay,
+    --output is not written, and the exit code is 1.
 
     Example: compact tune recordings/ --reference events.tsv --output my-model
     """
@@ -85,7 +86,7 @@ def tune(
     from compactcli.cli.console import say, say_warning
     from compactcli.cli.hearing import hear_labelled
     from compactcli.cli.inputs import collect_inputs
-    from compactcli.cli.references import known_events, match_recordings, read_reference
+    from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_reference
     from compactcli.cli.steps import StepProgress
     from compactcli.cli.tuning_report import TuningReport
     from compactcli.errors import ConfigError
@@ -97,6 +98,10 @@ def tune(
     inputs = collect_inputs(
         paths, recursive=recursive, leave_out=[reference] if output is None else [reference, output]
     )
+    if all(map(_is_missing, inputs)):
+        raise ConfigError(
+            f"{inputs[0].path} does not exist, expected labelled recordings or a folder of them", hint="check the path"
+        )
     found = match_recordings(inputs, table, source=str(reference))
     if output is not None:
         from compactcli.cli.model_output import check_model_output, write_model
@@ -104,17 +109,19 @@ def tune(
         folder = find_model(model or DEFAULT_MODEL)
         check_model_output(output, overwrite=overwrite, model=folder, inputs=[item.path for item in found.values()])
     engine = inference.load_model(model, device=device)
-    known, unknown = known_events(table, engine.config.events, source=str(reference))
+    known, unknown = known_events(table, engine.config, source=str(reference))
+    if unknown and not quiet:
+        say_warning(
+            f"labels left out, which {engine.config.name} does not know: "
+            f"{describe_unknown(unknown, engine.config.events)}"
+        )
     check_references(list(known.values()))
     events_of = {found[name].path: events for name, events in known.items()}
     # what is no recording at all is told of in any case, and so is what the user named and is not there
     to_hear = [item for item in inputs if item.path in events_of or item.error or _is_missing(item)]
     unlabelled = len(inputs) - len(to_hear)
-    if not quiet:
-        if unlabelled:
-            say_warning(f"files left out, which {reference} does not name: {unlabelled}")
-        if unknown:
-            say_warning(f"labels left out, which {engine.config.name} does not know: {', '.join(unknown)}")
+    if unlabelled and not quiet:
+        say_warning(f"files left out, which {reference} does not name: {unlabelled}")
     with StepProgress(active=not quiet) as progress:
         heard = hear_labelled(
             to_hear, events_of, engine, show=lambda done, total: progress.show("recordings", done, total)
@@ -138,13 +145,15 @@ def tune(
         duration_s=heard.duration_s,
         output=written,
         unlabelled=unlabelled,
-        unknown_labels=unknown,
+        unknown_labels=tuple(unknown),
         failed=tuple(map(str, heard.failures)),
     )
     _write(report, result_format)
-    if output is not None and not quiet:
-        say(f"wrote {output}" if written is not None else f"{output} was not written: the model's own settings stay")
-    if heard.failures:
+    if written is not None and not quiet:
+        say(f"wrote {written}")
+    if written != output:
+        say(f"{output} was not written: the model's own settings stay")
+    if heard.failures or written != output:
         raise typer.Exit(1)
 
 

@@ -64,12 +64,19 @@ def choose_formats(
 
 
 def _default_format(command: str, output: Path | None) -> str:
-    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
-    if suffix in FORMATS[command] or suffix in FRAME_FORMATS[command]:
-        return suffix
-    if command == "plot" and suffix:
+    name = "" if output is None else output.name.lower()
+    own = {form: SUFFIXES[form] for form in (*FORMATS[command], *FRAME_FORMATS[command])}
+    fitting = [form for form in own if name.endswith(own[form])]
+    if fitting:
+        # Raven's .selections.txt is no .txt of Audacity, and .tsv is the format of that name where there is one
+        return max(fitting, key=lambda form: (len(own[form]), own[form] == f".{form}"))
+    suffix = Path(name).suffix
+    # a name such as run.out says nothing; one that people give to files of another format would be a lie
+    if suffix and (command == "plot" or suffix in SUFFIXES.values()):
         raise ConfigError(
-            f"--output {output} ends in .{suffix}, expected .png, .svg or .pdf", hint="choose one of them"
+            f"--output {output} ends in {suffix}, which names no format of compact {command}, expected "
+            f"{', '.join(dict.fromkeys(own.values()))}",
+            hint="choose one of them, or add --format",
         )
     if command in DEFAULT_FORMAT:
         return DEFAULT_FORMAT[command]

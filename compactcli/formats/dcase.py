@@ -2,7 +2,7 @@
 
 from compactcli.errors import ManifestError
 from compactcli.events import Event
-from compactcli.formats.fields import escape, read_event, split_lines, unescape
+from compactcli.formats.fields import escape, read_event, show_header, split_lines, unescape
 from compactcli.records import Record, rounded_events
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
@@ -62,7 +62,7 @@ def read_events_tsv(text: str, source: str) -> dict[str, list[Event]]:
     missing = [name for name in EVENT_COLUMNS if name not in header]
     if missing:
         raise ManifestError(
-            f"{source} line 1 lacks the columns {missing}, found {header}",
+            f"{source} line 1 lacks the columns {missing}, found {show_header(header)}",
             hint="the first line of an event table names its columns, separated by tabs",
         )
     table: dict[str, list[Event]] = {}

@@ -3,15 +3,16 @@
 matplotlib draws; it is imported when the first picture is wanted.
 """
 
+import bisect
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from compactcli.canvas import plain_canvas
 from compactcli.formats.fields import to_pictures
 from compactcli.pictures import Picture
 
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 WIDTH_IN, LEVELS_IN, ROW_IN, MARGINS_IN = 11.0, 2.8, 0.24, 1.3
 DOTS_PER_INCH = 110
-# rows of classes: those with events first, then the likeliest others
-FEWEST_ROWS, MOST_ROWS = 6, 24
+# rows of classes: all with events first, then the likeliest others
+FEWEST_ROWS = 6
+# of a row's height: how much the bar under an event takes, and of the picture's width: the shortest bar that is seen
+BAR_HEIGHT, SHORTEST_BAR = 0.22, 1 / 700
 # levels below the loudest one by more than this look alike; a recording with nothing above the other one stays dark
 RANGE_DB, QUIET_DB = 80.0, -40.0
 # of a palette that most colour-blind people can tell apart (Okabe and Ito)
 EVENT_COLOUR = "#D55E00"
-LONGEST_NAME = 80
+CAPTION_POINTS, CAPTION_WIDTH_IN = 10, 8.0
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 # seconds between ticks that people count in; the last ones are hours and days
 STEPS_S: tuple[float, ...] = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -71,39 +74,32 @@ def draw_picture(picture: Picture, form: str) -> bytes:
     Returns:
         The bytes of a file of that form; equal pictures give equal bytes.
     """
-    # no pyplot: it would choose a display for the whole process
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with plain_canvas():
+        # no pyplot: it would choose a display for the whole process
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-    rows = choose_rows(picture)
-    figure = Figure(figsize=(WIDTH_IN, LEVELS_IN + MARGINS_IN + ROW_IN * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS_IN, ROW_IN * len(rows)])
-    _draw_levels(figure, above, picture)
-    _draw_scores(figure, below, picture, rows)
-    duration_s = picture.record.duration or 0.0
-    below.set_xlim(0.0, duration_s)
-    step_s = tick_step_s(duration_s)
-    ticks_s = np.arange(0.0, duration_s * (1 + 1e-9), step_s)
-    below.set_xticks(ticks_s, [clock_time(tick, step_s) for tick in ticks_s.tolist()])
-    below.set_xlabel(f"time in {'seconds' if step_s < CLOCK_STEP_S else 'h:mm:ss'}")
-    file = io.BytesIO()
-    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "compact", "svg.fonttype": "none"}):
-        # a name may hold letters that the font lacks; boxes stand for them
-        warnings.filterwarnings("ignore", message="Glyph")
+        rows = choose_rows(picture)
+        figure = Figure(figsize=(WIDTH_IN, LEVELS_IN + MARGINS_IN + ROW_IN * len(rows)), layout="constrained")
+        FigureCanvasAgg(figure)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS_IN, ROW_IN * len(rows)])
+        _draw_levels(figure, above, picture)
+        above.set_title("\n".join(_captions(picture)), fontsize=CAPTION_POINTS, loc="left", parse_math=False)
+        _draw_scores(figure, below, picture, rows)
+        _draw_times(below, picture.record.duration or 0.0)
+        file = io.BytesIO()
         figure.savefig(file, format=form, dpi=DOTS_PER_INCH, metadata=METADATA[form])
     return file.getvalue()
 
 
 def choose_rows(picture: Picture) -> list[int]:
-    """Columns of the classes to show: all with events, the likeliest others besides, surest first."""
+    """Columns of the classes to show, surest first: all with events, and the likeliest others where those are few."""
     with_events = {event.label for event in picture.record.events or ()}
     peaks = picture.probabilities.max(axis=0)
     order = sorted(
         range(len(picture.classes)), key=lambda column: (picture.classes[column] not in with_events, -peaks[column])
     )
-    return order[: min(max(len(with_events), FEWEST_ROWS), MOST_ROWS)]
+    return order[: max(len(with_events), FEWEST_ROWS)]
 
 
 def tick_step_s(duration_s: float) -> float:
@@ -141,7 +137,6 @@ def _draw_levels(figure: "Figure", axes: "Axes", picture: Picture) -> None:
     ticks = [hz for hz in TICKS_HZ if picture.centres_hz[0] <= hz <= picture.centres_hz[-1]]
     axes.set_yticks(_bands_of(ticks, picture.centres_hz), [f"{hz:,}" for hz in ticks])
     axes.set_ylabel("frequency in Hz")
-    axes.set_title("\n".join(_captions(picture)), fontsize=10, loc="left", parse_math=False)
 
 
 def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequence[int]) -> None:
@@ -156,25 +151,54 @@ def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequenc
         vmax=1.0,
         extent=(0.0, len(picture.probabilities) * picture.score_column_s, len(rows) - 0.5, -0.5),
     )
-    figure.colorbar(image, ax=axes, pad=0.01, label="score")
+    # as wide as the other one, however many rows there are
+    figure.colorbar(image, ax=axes, pad=0.01, label="score", aspect=20 * ROW_IN * len(rows) / LEVELS_IN)
+    shortest_s = SHORTEST_BAR * (picture.record.duration or 0.0)
     for row, name in enumerate(shown):
-        spans = [(event.onset, event.duration_s) for event in picture.record.events or () if event.label == name]
-        axes.broken_barh(spans, (row - 0.4, 0.8), facecolors="none", edgecolors=EVENT_COLOUR, linewidth=1.2)
+        # what is scored stays visible above the bars, however many there are
+        spans = [
+            (event.onset, max(event.duration_s, shortest_s))
+            for event in picture.record.events or ()
+            if event.label == name
+        ]
+        axes.broken_barh(spans, (row + 0.5 - BAR_HEIGHT, BAR_HEIGHT), facecolors=EVENT_COLOUR, linewidth=0)
     axes.set_yticks(range(len(rows)), shown, parse_math=False)
 
 
+def _draw_times(axes: "Axes", duration_s: float) -> None:
+    axes.set_xlim(0.0, duration_s)
+    step_s = tick_step_s(duration_s)
+    ticks_s = np.arange(0.0, duration_s * (1 + 1e-9), step_s)
+    axes.set_xticks(ticks_s, [clock_time(tick, step_s) for tick in ticks_s.tolist()])
+    axes.set_xlabel(f"time in {'seconds' if step_s < CLOCK_STEP_S else 'h:mm:ss'}")
+
+
 def _captions(picture: Picture) -> list[str]:
-    """The recording's name, and what it is as a whole."""
+    """The recording's name, and what it is as a whole, each no wider than there is room."""
     record = picture.record
     # what is no Unicode shows as a question mark
     name = to_pictures(os.fsencode(record.path).decode("utf-8", "replace"))
-    if len(name) > LONGEST_NAME:
-        name = "…" + name[1 - LONGEST_NAME :]
+    ends = ["…" + name[start:] for start in range(1, len(name))]
     n_events = len(record.events or ())
     found = f"{n_events or 'no'} event{'' if n_events == 1 else 's'}"
-    scenes = ", ".join(f"{label} {score:.2f}" for label, score in record.scenes or ())
     partial = "" if record.status == "ok" else "the part before the damage · "
-    return [name, f"{partial}{scenes} · {found} · {record.model}"]
+    scenes = [f"{label} {score:.2f}" for label, score in record.scenes or ()]
+    lists = [", ".join([*scenes[:n_named], *["…"] * (n_named < len(scenes))]) for n_named in range(len(scenes), -1, -1)]
+    return [
+        _widest_that_fits([name, *ends]),
+        _widest_that_fits([f"{partial}{named} · {found} · {record.model}" for named in lists]),
+    ]
+
+
+def _widest_that_fits(texts: Sequence[str]) -> str:
+    """The first of ever shorter texts that fits in a line of the caption, else the last."""
+    from matplotlib.textpath import TextPath
+
+    def fits(text: str) -> bool:
+        width_points = TextPath((0.0, 0.0), text, size=CAPTION_POINTS).get_extents().width
+        return bool(width_points <= 72 * CAPTION_WIDTH_IN)
+
+    return texts[min(bisect.bisect_left(texts, True, key=fits), len(texts) - 1)]
 
 
 def _bands_of(frequencies_hz: Sequence[float], centres_hz: npt.NDArray[np.float64]) -> list[float]:

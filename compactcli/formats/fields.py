@@ -1,12 +1,16 @@
 """Fields of text formats: names that hold separators, stray bytes, numbers, and events read from them."""
 
 import re
+from collections.abc import Sequence
 
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 
 ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 UNESCAPES = {escape: character for character, escape in ESCAPES.items()}
+
+# letters of the first line of a file that turns out to be no table
+LONGEST_HEADER = 100
 
 # the pictures that Unicode has for control characters
 CONTROLS, PICTURES = "\t\n\r", "\u2409\u240a\u240d"
@@ -53,6 +57,17 @@ def split_lines(text: str) -> list[str]:
     Only line feeds end a line: ``str.splitlines`` would also cut at U+2028 and others, which names may hold.
     """
     return [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+
+
+def show_header(names: Sequence[str]) -> str:
+    """Names of columns for a message; a first line that is none is shown by its beginning.
+
+    Example:
+        >>> show_header(["file", "label"])
+        "['file', 'label']"
+    """
+    text = str(list(names))
+    return text if len(text) <= LONGEST_HEADER else f"{text[:LONGEST_HEADER]}…"
 
 
 def read_event(onset: str, offset: str, label: str, *, where: str) -> Event:

@@ -2,7 +2,7 @@
 
 from compactcli.errors import ManifestError
 from compactcli.events import Event
-from compactcli.formats.fields import from_pictures, make_event, read_times, split_lines, to_pictures
+from compactcli.formats.fields import from_pictures, make_event, read_times, show_header, split_lines, to_pictures
 from compactcli.records import Record, rounded_events
 
 BEGIN, END, FILE_OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -96,7 +96,7 @@ def read_raven_table(text: str, source: str, *, label_column: str = "Annotation"
     missing = [name for name in (BEGIN, END, label_column) if name not in header]
     if missing:
         raise ManifestError(
-            f"{source} line 1 lacks the columns {missing}, found {header}",
+            f"{source} line 1 lacks the columns {missing}, found {show_header(header)}",
             hint="the first line of a selection table names its columns, separated by tabs",
         )
     name_column = next((name for name in NAME_COLUMNS if name in header), None)
