@@ -25,7 +25,7 @@ def matched(found, *names):
 
 def test_a_table_is_read_with_names_as_they_are_on_disk(tmp_path):
     path = tmp_path / "truth.tsv"
-    path.write_bytes(HEAD.encode() + b"caf\xe9.wav\t0.5\t1\tdog\nb.wav\t\t\t\n")
+    path.write_bytes(HEAD.encode() + 2 * b"caf\xe9.wav\t0.5\t1\tdog\n" + b"b.wav\t\t\t\n")
     event = Event(onset=0.5, offset=1.0, label="dog")
     assert read_reference(path) == {"caf\udce9.wav": [event], "b.wav": []}
 

@@ -51,7 +51,7 @@ class BatchOptions:
         typer.Argument(
             help="Recordings, and folders of recordings; - reads one recording from standard input. "
             "Content decides what is audio, not the name.",
-            metavar="PATH",
+            metavar="PATH...",
             show_default=False,
             parser=options.parse_path,
         ),

@@ -174,11 +174,9 @@ def _rounds(progress: "StepProgress", stage: str, repeats: int) -> "Callable[[],
 
 
 def _as_text(report: "Report") -> str:
-    from rich.console import Console
+    from compactcli.cli.console import result_console, stdout_is_terminal
 
-    from compactcli.cli.console import WIDE, stdout_is_terminal
-
-    console = Console() if stdout_is_terminal() else Console(width=WIDE, color_system=None, force_terminal=False)
+    console = result_console(to_terminal=stdout_is_terminal())
     with console.capture() as capture:
         _print_head(console, report)
         console.print(_stage_table(report))
@@ -215,8 +213,12 @@ def _stage_table(report: "Report") -> "Table":
     from rich.text import Text
 
     from compactcli.cli.console import printable
+    from compactcli.cli.render import plain_table
 
-    table = _empty_table("program", "stage", "x real time", "slowest", "fastest", "", "x floor", "", "x as fast")
+    table = plain_table(
+        *("program", "stage", "x real time", "slowest", "fastest", "", "x floor", "", "x as fast"),
+        numbers=("x real time", "slowest", "fastest", "x floor", "x as fast"),
+    )
     for stage in report.stages:
         ahead = report.ahead_of(stage)
         table.add_row(
@@ -234,7 +236,12 @@ def _stage_table(report: "Report") -> "Table":
 
 
 def _startup_table(report: "Report") -> "Table":
-    table = _empty_table("command", "seconds", "fastest", "slowest", "", "MB", "x torch's time", "x torch's memory")
+    from compactcli.cli.render import plain_table
+
+    table = plain_table(
+        *("command", "seconds", "fastest", "slowest", "", "MB", "x torch's time", "x torch's memory"),
+        numbers=("seconds", "fastest", "slowest", "MB", "x torch's time", "x torch's memory"),
+    )
     for item in report.startup:
         time_ratio, memory_ratio = report.startup_ratios(item)
         table.add_row(
@@ -247,16 +254,6 @@ def _startup_table(report: "Report") -> "Table":
             "" if time_ratio is None else f"{time_ratio:.2f}",
             "" if memory_ratio is None else f"{memory_ratio:.2f}",
         )
-    return table
-
-
-def _empty_table(*headings: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        is_number = heading in ("seconds", "slowest", "fastest", "MB") or heading.startswith("x ")
-        table.add_column(heading, justify="right" if is_number else "left")
     return table
 
 

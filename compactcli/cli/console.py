@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 WIDE = 500
 
 
+def result_console(*, to_terminal: bool) -> "Console":
+    """Console for tables: as wide as the terminal; elsewhere as wide as they need, without colours.
+
+    A file is given no colours even when FORCE_COLOR is set.
+    """
+    from rich.console import Console
+
+    return Console() if to_terminal else Console(width=WIDE, color_system=None, force_terminal=False)
+
+
 def talk_console() -> "Console":
     """Console for everything that is not a result."""
     from rich.console import Console

@@ -66,10 +66,8 @@ def evaluate(
         require_package("matplotlib", purpose="compact evaluate --picture")
     import json
 
-    from rich.console import Console
-
     from compactcli.checkpoint import DEFAULT_MODEL, find_model
-    from compactcli.cli.console import stdout_is_terminal
+    from compactcli.cli.console import result_console, stdout_is_terminal
     from compactcli.cli.output import check_output, open_output
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.conditions import CLEAN, make_conditions
@@ -113,7 +111,7 @@ def evaluate(
             plain = [figures.to_dict() for figures in blocks]
             write(json.dumps(plain if condition else plain[0], indent=2) + "\n")
             return
-        console = Console()
+        console = result_console(to_terminal=stdout_is_terminal())
         with console.capture() as capture:
             for figures in blocks:
                 _print_table(console, figures, titled=bool(condition))
@@ -121,16 +119,20 @@ def evaluate(
 
 
 def _print_table(console: "Console", figures: "Evaluation", *, titled: bool) -> None:
-    from rich.table import Table
     from rich.text import Text
+
+    from compactcli.cli.render import plain_table
 
     if titled:
         console.print(Text(f"{figures.condition.name}: {figures.condition.description}"))
-    table = Table("figure", "value", "over")
+    table = plain_table("figure", "value", "over", numbers=("value",))
     for name, value, over in figures.summary():
         table.add_row(name, value, over)
     console.print(table)
-    confusions = Table("true scene", "heard as", "recordings")
+    console.print()
+    confusions = plain_table("true scene", "heard as", "recordings", numbers=("recordings",))
     for truth, heard, recordings in figures.scene_confusions(10):
         confusions.add_row(truth, heard, str(recordings))
     console.print(confusions)
+    if titled:
+        console.print()

@@ -52,9 +52,7 @@ def _write(
 ) -> None:
     import json
 
-    from rich.console import Console
-
-    from compactcli.cli.console import WIDE, stdout_is_terminal
+    from compactcli.cli.console import result_console, stdout_is_terminal
     from compactcli.cli.output import open_output
     from compactcli.cli.render import model_details, model_table
     from compactcli.plainjson import to_json
@@ -65,7 +63,7 @@ def _write(
             described = [{"folder": str(folder), **to_json(config)} for folder, config in found]
             write(json.dumps(described if as_list else described[0], indent=2) + "\n")
             return
-        console = Console() if on_terminal else Console(width=WIDE, color_system=None, force_terminal=False)
+        console = result_console(to_terminal=on_terminal)
         for_people = model_table if as_list else model_details
         with console.capture() as capture:
             console.print(for_people(list(found)))

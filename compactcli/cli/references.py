@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def read_reference(path: Path) -> dict[str, list[Event]]:
-    """True events by the names that a DCASE event table gives the recordings.
+    """True events by the names that a DCASE event table gives the recordings; a row that is there twice counts once.
 
     Args:
         path: The table; what is not valid UTF-8 in its names is as it is on disk.
@@ -41,7 +41,7 @@ def read_reference(path: Path) -> dict[str, list[Event]]:
     table = read_events_tsv(data.decode("utf-8", "surrogateescape"), str(path))
     if not table:
         raise ConfigError(f"--reference {path} names no recordings, expected the events of at least two")
-    return table
+    return {name: list(dict.fromkeys(events)) for name, events in table.items()}
 
 
 def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: str) -> dict[str, Input]:

@@ -1,6 +1,6 @@
 """Tables for eyes; what other programs read comes from ``formats``."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,21 @@ from compactcli.config import ModelConfig
 from compactcli.records import Record
 
 STATUS_STYLES = {"partial": "yellow", "error": "red"}
+
+
+def plain_table(*headings: str, numbers: Collection[str] = ()) -> Table:
+    """An empty table without lines.
+
+    Args:
+        headings: Of its columns; the first column is not broken.
+        numbers: Headings of columns that hold numbers.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, heading in enumerate(headings):
+        table.add_column(
+            heading, justify="right" if heading in numbers else "left", overflow="fold", no_wrap=place == 0
+        )
+    return table
 
 
 class TableWriter:
@@ -68,9 +83,7 @@ def event_table(console: Console) -> TableWriter:
 
 def model_table(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
     """One row for each installed model."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("model", "version", "scenes", "events", "folder"):
-        table.add_column(heading, justify="right" if heading in ("scenes", "events") else "left", overflow="fold")
+    table = plain_table("model", "version", "scenes", "events", "folder", numbers=("scenes", "events"))
     for folder, config in found:
         cells = (config.name, config.version, str(len(config.scenes)), str(len(config.events)), str(folder))
         table.add_row(*(Text(printable(cell)) for cell in cells))

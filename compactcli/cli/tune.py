@@ -178,9 +178,7 @@ def _say_heard(heard: "Heard", *, quiet: bool) -> None:
 def _write(report: "TuningReport", result_format: options.ListFormat | None) -> None:
     import json
 
-    from rich.console import Console
-
-    from compactcli.cli.console import WIDE, stdout_is_terminal
+    from compactcli.cli.console import result_console, stdout_is_terminal
     from compactcli.cli.output import open_output
 
     on_terminal = stdout_is_terminal()
@@ -188,7 +186,7 @@ def _write(report: "TuningReport", result_format: options.ListFormat | None) -> 
         if result_format == "json" or (result_format is None and not on_terminal):
             write(json.dumps(report.to_dict(), indent=2) + "\n")
             return
-        console = Console() if on_terminal else Console(width=WIDE, color_system=None, force_terminal=False)
+        console = result_console(to_terminal=on_terminal)
         with console.capture() as capture:
             report.print(console)
         write(capture.get())

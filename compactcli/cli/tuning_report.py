@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactcli.cli.console import printable
+from compactcli.cli.render import plain_table
 from compactcli.config import DetectionConfig
 from compactcli.operating_point import ClassFit, OperatingPoint
 from compactcli.plainjson import to_json
@@ -144,7 +145,7 @@ def _class_values(item: ClassFit) -> dict[str, Any]:
 
 
 def _settings_table(point: OperatingPoint) -> Table:
-    table = _empty_table("setting", "before", "fitted")
+    table = plain_table("setting", "before", "fitted", numbers=("before", "fitted"))
     names = {
         "median_s": "median, s",
         "hysteresis": "hysteresis",
@@ -157,7 +158,8 @@ def _settings_table(point: OperatingPoint) -> Table:
 
 
 def _class_table(point: OperatingPoint) -> Table:
-    table = _empty_table("event", "labels", "threshold", "fitted", "F1", "after", "cross-validated", "kept for")
+    numbers = ("labels", "threshold", "fitted", "F1", "after", "held out")
+    table = plain_table("event", *numbers, "kept for", numbers=numbers)
     for item in point.classes:
         table.add_row(
             Text(printable(item.label)),
@@ -174,7 +176,7 @@ def _class_table(point: OperatingPoint) -> Table:
 
 def _figures_table(point: OperatingPoint) -> Table:
     kind = {"segment": "segment-based (1 s)", "event": "event-based (200 ms)"}[point.metric]
-    table = _empty_table(f"{kind} macro F1", "value", "over")
+    table = plain_table(f"{kind} macro F1", "value", "over", numbers=("value",))
     over = f"{point.n_recordings} recordings, {len(point.classes)} classes"
     table.add_row("before", f"{point.f1_before:.3f}", over)
     table.add_row("after, fitted on the same recordings", f"{point.f1_after:.3f}", over)
@@ -183,12 +185,4 @@ def _figures_table(point: OperatingPoint) -> Table:
         f"{point.f1_cross_validated:.3f}",
         f"{over}, fitted without each of {point.n_folds} parts",
     )
-    return table
-
-
-def _empty_table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for place, heading in enumerate(headings):
-        is_number = place > 0 and heading not in ("kept for", "over")
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     return table

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from compactcli.cli.console import WIDE, stdout_is_terminal
+from compactcli.cli.console import result_console, stdout_is_terminal
 from compactcli.cli.output import Write, open_output
 from compactcli.cli.work import Outcome
 from compactcli.errors import ConfigError
@@ -87,13 +87,9 @@ def make_writer(command: str, name: str, *, output: Path | None) -> Writer:
     """The writer of one document."""
     if name != "table":
         return FORMATS[command][name]()
-    from rich.console import Console
-
     from compactcli.cli.render import event_table, scene_table
 
-    to_terminal = output is None and stdout_is_terminal()
-    # a file is given no colours even when FORCE_COLOR is set, and lines as long as they need
-    console = Console() if to_terminal else Console(width=WIDE, color_system=None, force_terminal=False)
+    console = result_console(to_terminal=output is None and stdout_is_terminal())
     return scene_table(console) if command == "classify" else event_table(console)
 
 
