@@ -40,9 +40,9 @@ def draw_reliability(figures: Evaluation) -> bytes:
         scene_error = figures.scenes.calibration_error
         _draw_bins(scenes, figures.scenes.reliability, f"scenes of recordings, ECE {scene_error:.3f}")
         _draw_bins(events, calibration.reliability, f"events of frames, ECE {calibration.error:.3f}")
-        scenes.set_xlabel("score of the best scene (below: how many)")
+        scenes.set_xlabel("score of the best scene (numbers: how many)")
         scenes.set_ylabel("share right")
-        events.set_xlabel("score of a class in a frame (below: how many)")
+        events.set_xlabel("score of a class in a frame (numbers: how many)")
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return file.getvalue()
@@ -67,7 +67,14 @@ def _draw_bins(axes: "Axes", bins: Sequence[ReliabilityBin], title: str) -> None
         [item.mean_score for item in filled], [item.share_right for item in filled], "o-", color=COLOUR, markersize=5
     )
     for item in filled:
-        axes.text(item.mean_score, COUNTS_AT, short_count(item.n_scores), ha="center", va="center", fontsize=8)
+        axes.text(
+            min(max(item.mean_score, 0.05), 0.95),
+            COUNTS_AT,
+            short_count(item.n_scores),
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
     axes.set_xlim(0, 1)
     axes.set_ylim(2 * COUNTS_AT, 1.02)
     axes.set_title(title, fontsize=10)
