@@ -246,6 +246,7 @@ def test_an_empty_row_next_to_events_adds_none() -> None:
     [
         ("", r"truth\.tsv line 1 lacks the columns \['filename', 'onset', 'offset', 'event_label'\]"),
         ("filename\tonset\toffset\n", r"truth\.tsv line 1 lacks the columns \['event_label'\]"),
+        (80 * "dog\t", r"line 1 lacks the columns .*, found \['dog', ('dog', )+'d?o?g?'?…$"),
         ("a.wav\t0\t1\tdog\n", r"line 1 lacks the columns .*, found \['a\.wav', '0', '1', 'dog'\]"),
     ],
 )

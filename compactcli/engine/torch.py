@@ -47,7 +47,7 @@ class TorchEngine:
         folder: Model folder.
         device: See `choose_device`.
         batch_size: Windows at a time; None takes what suits the device.
-        precision: ``fp32`` or ``bf16``: what convolutions multiply. Sums stay exact, and so does the log-mel.
+        precision: ``fp32`` or ``bf16``: the numbers that convolutions take and give. The log-mel is fp32 either way.
 
     Raises:
         ModelError: The folder cannot be loaded.
