@@ -28,6 +28,8 @@ class FakeEngine:
     The scenes are silence, hum (faint) and din (loud); frames are given out ``frames_per_chunk`` at a time.
     """
 
+    name = "fake"
+
     def __init__(self, *, config=CONFIG, device="cpu", frames_per_chunk=50):
         self.config = config
         self.device = device

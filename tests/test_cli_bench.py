@@ -6,6 +6,7 @@ from compactcli import benchmark as measuring
 from compactcli.benchmark.processes import ProcessRun
 from compactcli.cli import bench as command
 from compactcli.cli.app import main
+from compactcli.engine.torch import TorchEngine
 
 STAGES = ["decode", "log-mel", "network", "features and network", "post-processing", "end to end"]
 
@@ -83,6 +84,20 @@ def test_bfloat16_stands_beside_the_exact_engine(run, write_tone):
     code, out, _ = run(write_tone(), "--precision", "bf16", "--device", "cpu", "--format", "json")
     assert code == 0
     assert {"compact torch bf16", "compact torch"} <= {item["program"] for item in json.loads(out)["stages"]}
+
+
+def test_the_exact_engine_runs_where_the_other_does(run, write_tone, monkeypatch):
+    asked = []
+
+    def load(folder, *, device, engine, precision="fp32"):
+        asked.append((device, precision))
+        loaded = TorchEngine(folder, device="cpu", precision=precision)
+        loaded.device = "cuda:7"
+        return loaded
+
+    monkeypatch.setattr("compactcli.engine.load_engine", load)
+    assert run(write_tone(), "--precision", "bf16", "--device", "cuda", "--format", "json")[0] == 0
+    assert asked == [("cuda", "bf16"), ("cuda:7", "fp32")]
 
 
 def test_own_recordings_and_the_torch_engine(run, write_tone):

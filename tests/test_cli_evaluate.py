@@ -99,6 +99,12 @@ def test_an_exported_network_is_measured_in_place_of_the_models(evaluate, tiny_m
     assert of_rough["scenes"]["clips"] == figures["scenes"]["clips"]
 
 
+def test_bfloat16_is_less_exact(evaluate):
+    exact, rough = (json.loads(evaluate("--precision", name)[1]) for name in ("fp32", "bf16"))
+    assert rough["scenes"]["log_loss"] == pytest.approx(exact["scenes"]["log_loss"], rel=0.05)
+    assert rough["scenes"]["log_loss"] != pytest.approx(exact["scenes"]["log_loss"], rel=1e-6)
+
+
 def test_a_table_for_people(evaluate):
     code, out, _ = evaluate("--format", "table")
     assert code == 0

@@ -101,6 +101,33 @@ def test_existing_arrays_are_skipped(run_compact, write_tone, tmp_path):
     assert (tmp_path / "out/a.wav.npy").read_bytes() == b"kept"
 
 
+def test_the_network_is_not_loaded(run_compact, folder, write_tone, tmp_path, monkeypatch):
+    settings = tmp_path / "model/config.json"
+    settings.parent.mkdir()
+    settings.write_bytes((folder / "config.json").read_bytes())
+    path = write_tone()
+    words = ["features", path, "--model", settings.parent, "--output", tmp_path / "levels.npy", "--verbose"]
+    code, _, err = run_compact(*words)
+    assert code == 0
+    assert "on cpu with numpy" in err
+    assert len(np.load(tmp_path / "levels.npy")) == 50
+
+
+def test_records_of_a_command_that_cannot_resume_are_not_kept(run_compact, write_tone, tmp_path, monkeypatch):
+    write_tone("in/a.wav"), write_tone("in/b.wav")
+    seen = []
+
+    def begin(*_words, **_options):
+        seen.extend(item.name for item in tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("compactcli.inference.measure_recording", begin)
+    code, _, err = run_compact("features", tmp_path / "in", "--format", "jsonl", "--output", tmp_path / "a.jsonl")
+    assert code == 130
+    assert "--resume" not in err
+    assert not [name for name in (*seen, *(item.name for item in tmp_path.iterdir())) if "journal" in name]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -238,7 +238,7 @@ def test_bfloat16_is_close_and_is_torch_s(folder, noise):
         ),
         (
             {"precision": "bf16", "graph": Path("network.onnx")},
-            "engine 'onnx' was asked for with precision 'bf16', it computes in fp32 alone",
+            "precision 'bf16' was asked for with the graph 'network.onnx', which computes as it was exported",
         ),
     ],
 )

@@ -21,9 +21,7 @@ FLOORS = {
 
 def program_name(engine: StagedEngine) -> str:
     """What tables call an engine: ``compact onnx``, ``compact torch`` or ``compact torch bf16``."""
-    precision = getattr(engine, "precision", "fp32")
-    name = f"compact {type(engine).__name__.removesuffix('Engine').lower()}"
-    return name if precision == "fp32" else f"{name} {precision}"
+    return f"compact {engine.name}" if engine.precision == "fp32" else f"compact {engine.name} {engine.precision}"
 
 
 def benchmark(

@@ -129,6 +129,7 @@ class _ReadyEngine:
     def __init__(self, engine: StagedEngine, logits: Sequence[LogitChunk]) -> None:
         self.config: ModelConfig = engine.config
         self.device = engine.device
+        self.name = engine.name
         self._logits = logits
 
     def stream(self, blocks: Iterable[Waveform]) -> Iterator[LogitChunk]:

@@ -129,7 +129,7 @@ def _measure(
     loaded = load_engine(model_folder, device=device, engine=engine, precision=precision)
     others = []
     if peers and is_installed("torch") and measuring.program_name(loaded) != "compact torch":
-        others = [load_engine(model_folder, device="cpu", engine="torch")]
+        others = [load_engine(model_folder, device=loaded.device, engine="torch")]
 
     made = not recordings
     if made:

@@ -1,7 +1,7 @@
 """``compact classify``: where was this recorded."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,8 +9,7 @@ from compactcli.cli import options
 from compactcli.cli.batch_options import BatchOptions, takes_recordings
 
 if TYPE_CHECKING:
-    from compactcli.cli.work import Analyse
-    from compactcli.engine.base import Engine
+    from compactcli.cli.work import Prepared, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +22,20 @@ class SceneWork:
 
     top_k: int
     command: str = "classify"
+    can_resume: bool = True
 
-    def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
+    def prepare(self, task: "Task") -> "Prepared":
         """See ``compactcli.cli.work.Work``."""
         from compactcli import inference
+        from compactcli.cli.work import Prepared
 
-        return (
-            lambda path, listening: inference.classify_recording(path, engine, top_k=self.top_k, listening=listening),
-            {"top_k": self.top_k},
+        engine = task.load_engine()
+        return Prepared(
+            model=engine,
+            analyse=lambda path, listening: inference.classify_recording(
+                path, engine, top_k=self.top_k, listening=listening
+            ),
+            settings={"top_k": self.top_k},
         )
 
 

@@ -10,8 +10,7 @@ from compactcli.cli import options
 from compactcli.cli.batch_options import BatchOptions, takes_recordings
 
 if TYPE_CHECKING:
-    from compactcli.cli.work import Analyse
-    from compactcli.engine.base import Engine
+    from compactcli.cli.work import Prepared, Task
     from compactcli.records import Record
 
 
@@ -31,6 +30,7 @@ class EventWork:
     exclude: tuple[str, ...] = ()
     top_k: int = options.DEFAULT_TOP_K
     command: str = "detect"
+    can_resume: bool = True
 
     @classmethod
     def from_options(
@@ -57,15 +57,18 @@ class EventWork:
             top_k=top_k,
         )
 
-    def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
+    def prepare(self, task: "Task") -> "Prepared":
         """See ``compactcli.cli.work.Work``."""
         from compactcli import inference
+        from compactcli.cli.work import Prepared
         from compactcli.plainjson import to_json
 
+        engine = task.load_engine()
         detection = inference.override_detection(engine.config.detection, **self.changes)
         plan = inference.plan_detection(engine.config, detection=detection, classes=self.classes, exclude=self.exclude)
-        return (
-            lambda path, listening: self.analysis()(
+        return Prepared(
+            model=engine,
+            analyse=lambda path, listening: self.analysis()(
                 path,
                 engine,
                 detection=plan.detection,
@@ -73,7 +76,7 @@ class EventWork:
                 top_k=self.top_k,
                 listening=listening,
             ),
-            {"detection": to_json(plan.detection), "classes": list(plan.classes), "top_k": self.top_k},
+            settings={"detection": to_json(plan.detection), "classes": list(plan.classes), "top_k": self.top_k},
         )
 
     def analysis(self) -> "Callable[..., Record]":

@@ -1,8 +1,8 @@
 """``compact features``: what the network hears."""
 
 import functools
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,7 @@ from compactcli.cli import options
 from compactcli.cli.batch_options import BatchOptions, takes_recordings
 
 if TYPE_CHECKING:
-    from compactcli.cli.work import Analyse
-    from compactcli.engine.base import Engine
+    from compactcli.cli.work import Prepared, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +18,19 @@ class LevelWork:
     """What ``features`` does with each recording."""
 
     command: str = "features"
+    can_resume: bool = False
 
-    def prepare(self, engine: "Engine") -> tuple["Analyse", dict[str, Any]]:
-        """See ``compactcli.cli.work.Work``."""
+    def prepare(self, task: "Task") -> "Prepared":
+        """See ``compactcli.cli.work.Work``; the network is not loaded."""
         from compactcli import inference
+        from compactcli.cli.work import Prepared
 
-        config = engine.config
-        return lambda path, listening: inference.measure_recording(path, config, listening=listening), {}
+        model = inference.load_log_mel(task.model)
+        return Prepared(
+            model=model,
+            analyse=lambda path, listening: inference.measure_recording(path, model.config, listening=listening),
+            settings={},
+        )
 
 
 @functools.partial(takes_recordings, without=("device", "engine", "batch_size", "precision", "resume"))
@@ -47,4 +52,4 @@ def features(
     """
     from compactcli.cli.batch import run_batch
 
-    raise typer.Exit(run_batch(replace(batch, device="cpu"), LevelWork(), formats=result_format or []))
+    raise typer.Exit(run_batch(batch, LevelWork(), formats=result_format or []))

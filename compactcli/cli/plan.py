@@ -43,7 +43,7 @@ class Run:
     @property
     def journal_path(self) -> Path | None:
         """File that keeps what is done; None where nothing would be lost or nothing can be kept."""
-        if len(self.inputs) < 2 or self.task.frames is not None:
+        if len(self.inputs) < 2 or self.task.frames is not None or not self.task.work.can_resume:
             return None
         if self.folder is not None:
             return self.folder.folder / ".compact-journal"

@@ -20,6 +20,7 @@ class PictureWork(EventWork):
     """What ``plot`` does with each recording: what ``detect`` does, and a picture of it."""
 
     command: str = "plot"
+    can_resume: bool = False
 
     def analysis(self) -> "Callable[..., Record]":
         """See ``EventWork``."""

@@ -16,7 +16,7 @@ from compactcli.errors import AudioError
 
 if TYPE_CHECKING:
     from compactcli.audio import AudioLimits
-    from compactcli.engine.base import Engine
+    from compactcli.engine.base import Engine, LoadedModel
     from compactcli.inference import Listening, StageTimes
     from compactcli.records import Record
 
@@ -32,15 +32,33 @@ class Work(Protocol):
     def command(self) -> str:
         """The command's name."""
 
-    def prepare(self, engine: "Engine") -> tuple[Analyse, dict[str, Any]]:
-        """Fit the work to a model.
+    @property
+    def can_resume(self) -> bool:
+        """Whether the command has ``--resume``, so that records are worth keeping."""
 
-        Returns:
-            What is done with each recording, and the settings that the results depend on, as plain JSON values.
+    def prepare(self, task: "Task") -> "Prepared":
+        """Load the model, as far as the work needs it, and fit the work to it.
 
         Raises:
+            ModelError: There is no such model.
+            DeviceError: There is no such device.
             ConfigError: An option does not fit the model.
         """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """Work that fits a model.
+
+    Args:
+        model: Loaded.
+        analyse: What is done with each recording.
+        settings: The command's that the results depend on, as plain JSON values.
+    """
+
+    model: "LoadedModel"
+    analyse: Analyse
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,36 +121,40 @@ class Task:
     max_duration_s: float | None = None
     frames: FramePlan | None = None
 
-    def load(self) -> "Analyst":
-        """Load the model.
-
-        Raises:
-            ModelError: There is no such model.
-            DeviceError: There is no such device.
-            ConfigError: An option does not fit the model.
-        """
+    def load_engine(self) -> "Engine":
+        """Load the model onto the device, for ``Work.prepare``; see ``compactcli.load_model``."""
         from compactcli import inference
-        from compactcli.audio import AudioLimits
 
-        engine = inference.load_model(
+        return inference.load_model(
             self.model,
             device=self.device,
             engine=self.engine,
             batch_size=self.batch_size,
             precision=self.precision,
         )
-        analyse, settings = self.work.prepare(engine)
-        config = engine.config
+
+    def load(self) -> "Analyst":
+        """Load the model, and get ready for recordings.
+
+        Raises:
+            ModelError: There is no such model.
+            DeviceError: There is no such device.
+            ConfigError: An option does not fit the model.
+        """
+        from compactcli.audio import AudioLimits
+
+        prepared = self.work.prepare(self)
+        model, config = prepared.model, prepared.model.config
         facts = ModelFacts(
             name=config.name,
             version=config.version,
             sha256=dict(config.sha256),
-            device=engine.device,
-            engine=type(engine).__name__.removesuffix("Engine").lower(),
-            settings={**settings, "max_duration_s": self.max_duration_s, "precision": str(self.precision)},
+            device=model.device,
+            engine=model.name,
+            settings={**prepared.settings, "max_duration_s": self.max_duration_s, "precision": str(self.precision)},
         )
         limits = AudioLimits(max_duration_s=self.max_duration_s)
-        return Analyst(facts=facts, analyse=analyse, limits=limits, frames=self.frames)
+        return Analyst(facts=facts, analyse=prepared.analyse, limits=limits, frames=self.frames)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,20 +196,20 @@ class Analyst:
 
         times = StageTimes()
         path = item.path if item.source is None else item.source
-        with _frame_documents(self.frames) as (frames, take):
-            listening = Listening(
-                name=item.name,
-                limits=self.limits,
-                on_progress=on_progress,
-                on_frames=take,
-                on_levels=take,
-                on_picture=take,
-                times=times,
-            )
-            try:
+        try:
+            with _frame_documents(self.frames) as (frames, take):
+                listening = Listening(
+                    name=item.name,
+                    limits=self.limits,
+                    on_progress=on_progress,
+                    on_frames=take,
+                    on_levels=take,
+                    on_picture=take,
+                    times=times,
+                )
                 record = self.analyse(path, listening)
-            except AudioError as error:
-                return failure(item, error, model=self.facts.name)
+        except AudioError as error:
+            return failure(item, error, model=self.facts.name)
         return Outcome(record=replace(record, path=str(item.path)), times=times, frames=frames)
 
 
@@ -195,7 +217,10 @@ class Analyst:
 def _frame_documents(
     plan: FramePlan | None,
 ) -> Iterator[tuple[dict[str, Path], Callable[[Any], None] | None]]:
-    """New documents of frames, by format, and what writes into all of them; nothing where nobody wants frames."""
+    """New documents of frames, by format, and what writes into all of them; nothing where nobody wants frames.
+
+    Documents that are not finished do not stay: a folder of long recordings that fail would fill the disk.
+    """
     if plan is None:
         yield {}, None
         return
@@ -211,9 +236,14 @@ def _frame_documents(
                 data = writer.frames(piece)
                 write_all(files[name], encode(data) if isinstance(data, str) else data, name=str(paths[name]))
 
-        yield paths, take
-        for name, writer in writers.items():
-            writer.finish(files[name])
+        try:
+            yield paths, take
+            for name, writer in writers.items():
+                writer.finish(files[name])
+        except BaseException:
+            for path in paths.values():
+                path.unlink()
+            raise
 
 
 def failure(item: Input, error: AudioError, *, model: str) -> Outcome:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from compactcli.checkpoint import GRAPH
-from compactcli.engine.base import Engine, LogitChunk, StagedEngine
+from compactcli.engine.base import Engine, LoadedModel, LogitChunk, StagedEngine
 from compactcli.engine.devices import check_device, may_have_cuda
 from compactcli.errors import ConfigError
 from compactcli.packages import require_package
 
-__all__ = ["ENGINES", "PRECISIONS", "Engine", "LogitChunk", "StagedEngine", "load_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "Engine", "LoadedModel", "LogitChunk", "StagedEngine", "load_engine"]
 
 ENGINES = ("auto", "onnx", "torch")
 PRECISIONS = ("fp32", "bf16")
@@ -54,6 +54,11 @@ def load_engine(
         if engine == "torch":
             raise ConfigError(
                 f"engine 'torch' was asked for with the graph '{graph}', which engine 'onnx' runs",
+                hint="leave one of them out",
+            )
+        if precision != "fp32":
+            raise ConfigError(
+                f"precision '{precision}' was asked for with the graph '{graph}', which computes as it was exported",
                 hint="leave one of them out",
             )
         engine = "onnx"

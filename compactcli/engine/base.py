@@ -31,16 +31,24 @@ class LogitChunk:
     events: npt.NDArray[np.float32]
 
 
-class Engine(Protocol):
-    """Runs a model on a device.
+class LoadedModel(Protocol):
+    """A model, ready for what a command does with it."""
 
-    Attributes:
-        config: The model's settings.
-        device: Where it runs, such as ``cpu`` or ``cuda:0``.
-    """
+    @property
+    def config(self) -> ModelConfig:
+        """The model's settings."""
 
-    config: ModelConfig
-    device: str
+    @property
+    def device(self) -> str:
+        """Where it runs, such as ``cpu`` or ``cuda:0``."""
+
+    @property
+    def name(self) -> str:
+        """What runs it, such as ``onnx``."""
+
+
+class Engine(LoadedModel, Protocol):
+    """Runs a model on a device."""
 
     def stream(self, blocks: Iterable[Waveform]) -> Iterator[LogitChunk]:
         """Logits of one recording.
@@ -69,6 +77,10 @@ class EngineStages:
 
 class StagedEngine(Engine, Protocol):
     """An engine whose steps can be timed one by one."""
+
+    @property
+    def precision(self) -> str:
+        """Numbers that the network computes with: ``fp32`` or ``bf16``."""
 
     def stages(self) -> EngineStages:
         """The steps of which ``stream`` is made."""

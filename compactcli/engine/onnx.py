@@ -46,6 +46,8 @@ class OnnxEngine:
     """
 
     device = "cpu"
+    name = "onnx"
+    precision = "fp32"
 
     def __init__(self, folder: Path, *, graph: Path | None = None, threads: int | None = None) -> None:
         self.config = read_config(folder)

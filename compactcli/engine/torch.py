@@ -54,6 +54,8 @@ class TorchEngine:
         DeviceError: The device is not there.
     """
 
+    name = "torch"
+
     def __init__(
         self, folder: Path, *, device: str = "auto", batch_size: int | None = None, precision: str = "fp32"
     ) -> None:

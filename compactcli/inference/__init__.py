@@ -1,7 +1,7 @@
 """Recordings of any length become records: the same functions behind the shell and the Python API."""
 
 from compactcli.inference.api import classify, detect, load_model
-from compactcli.inference.levels import measure_recording
+from compactcli.inference.levels import load_log_mel, measure_recording
 from compactcli.inference.pictures import picture_recording
 from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
 from compactcli.inference.recordings import (
@@ -23,6 +23,7 @@ __all__ = [
     "detect",
     "detect_recording",
     "error_record",
+    "load_log_mel",
     "load_model",
     "measure_recording",
     "override_detection",

@@ -1,15 +1,42 @@
 """Log-mel of one recording of any length, in pieces, as the network hears it."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.audio import open_audio
+from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
 from compactcli.config import ModelConfig
-from compactcli.engine.base import cut_windows
+from compactcli.engine.base import LoadedModel, cut_windows
 from compactcli.inference.recordings import PLAINLY, Listening, timed_blocks
 from compactcli.logmel import NumpyLogMel, band_centres_hz
 from compactcli.records import Record
 from compactcli.scores import FrameLevels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogMelModel:
+    """A model of which the log-mel is all that is used: neither its weights nor an engine are loaded.
+
+    Args:
+        config: The model's settings.
+    """
+
+    config: ModelConfig
+    device: str = "cpu"
+    name: str = "numpy"
+
+
+def load_log_mel(model: str | os.PathLike[str] | None = None) -> LoadedModel:
+    """What ``measure_recording`` needs of a model.
+
+    Args:
+        model: Name of an installed model or a model folder; None takes the default model.
+
+    Raises:
+        ModelError: There is no such model, or its settings cannot be read.
+    """
+    return LogMelModel(config=read_config(find_model(DEFAULT_MODEL if model is None else os.fspath(model))))
 
 
 def measure_recording(path: str | Path, config: ModelConfig, *, listening: Listening = PLAINLY) -> Record:

@@ -27,7 +27,7 @@ def picture_recording(
 ) -> Record:
     """Detect the events of a recording and give out a picture of it.
 
-    The recording is read twice: once for its log-mel, once for its scores.
+    For a picture the recording is read twice: once for its log-mel, once for its scores.
 
     Args:
         path: As for ``detect_recording``, like all that follow.
@@ -36,7 +36,8 @@ def picture_recording(
         classes: Events to look for.
         exclude: Events not to look for.
         top_k: Scenes to name.
-        listening: Its ``on_picture`` gets the picture; ``on_frames`` and ``on_levels`` are not called.
+        listening: Its ``on_picture`` gets the picture, and then ``on_frames`` and ``on_levels`` are not called; where
+            it has none, the recording is read once.
 
     Returns:
         The record of ``detect_recording``.
@@ -46,6 +47,8 @@ def picture_recording(
         ConfigError: A class is unknown to the model, or ``top_k`` is less than 1.
     """
     plan = plan_detection(engine.config, detection=detection, classes=classes, exclude=exclude)
+    if listening.on_picture is None:
+        return analyse_file(path, engine, top_k=top_k, plan=plan, listening=listening)
     levels, scores = Overview(engine.config.features.n_mels), Overview(len(plan.classes))
 
     def take_levels(piece: FrameLevels) -> None:
@@ -57,16 +60,15 @@ def picture_recording(
     # how far it is says the second reading, which takes longer
     measure_recording(path, engine.config, listening=replace(listening, on_levels=take_levels, on_progress=None))
     record = analyse_file(path, engine, top_k=top_k, plan=plan, listening=replace(listening, on_frames=take_scores))
-    if listening.on_picture is not None:
-        listening.on_picture(
-            Picture(
-                record=record,
-                levels_db=levels.columns(),
-                level_column_s=engine.config.features.clock.frames_to_s(levels.frames_per_column),
-                centres_hz=band_centres_hz(engine.config.features),
-                probabilities=scores.columns(),
-                score_column_s=engine.config.clock.frames_to_s(scores.frames_per_column),
-                classes=plan.classes,
-            )
+    listening.on_picture(
+        Picture(
+            record=record,
+            levels_db=levels.columns(),
+            level_column_s=engine.config.features.clock.frames_to_s(levels.frames_per_column),
+            centres_hz=band_centres_hz(engine.config.features),
+            probabilities=scores.columns(),
+            score_column_s=engine.config.clock.frames_to_s(scores.frames_per_column),
+            classes=plan.classes,
         )
+    )
     return record
