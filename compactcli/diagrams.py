@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from compactcli.canvas import plain_canvas
+from compactcli.canvas import plain_figure
 from compactcli.figures import Evaluation
 from compactcli.metrics.reliability import ReliabilityBin
 
@@ -28,13 +28,7 @@ def draw_reliability(figures: Evaluation) -> bytes:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017; points at the mean score of each bin, where
         they have bars at its middle.
     """
-    with plain_canvas():
-        # no pyplot: it would choose a display for the whole process
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=SIZE_IN, layout="constrained")
-        FigureCanvasAgg(figure)
+    with plain_figure(*SIZE_IN) as figure:
         scenes, events = figure.subplots(1, 2, sharey=True)
         calibration = figures.event_calibration
         scene_error = figures.scenes.calibration_error

@@ -2,6 +2,7 @@ import io
 import re
 import warnings
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from matplotlib import image, rc_context, rcParams
 
 from compactcli.events import Event
 from compactcli.formats.drawing import (
+    DOTS_PER_INCH,
     FEWEST_ROWS,
     MOST_TICKS,
     choose_rows,
@@ -45,6 +47,72 @@ def make_picture(events=(), *, path="a.wav", peaks=None, duration_s=10.0, **reco
 
 def texts(picture):
     return draw_picture(picture, "svg").decode()
+
+
+def places(picture):
+    """Where each text of a picture stands, in points from the left and from above."""
+    root = ElementTree.fromstring(draw_picture(picture, "svg"))
+    return {
+        item.text: (float(item.get("x", "nan")), float(item.get("y", "nan")))
+        for item in root.iter()
+        if is_a(item, "text")
+    }
+
+
+def bars(picture):
+    """Left, right, upper and lower edge of each event's bar, in points."""
+    root = ElementTree.fromstring(draw_picture(picture, "svg"))
+    paths = [item.get("d") for item in root.iter() if is_a(item, "path") and "#d55e00" in item.get("style", "")]
+    corners = [np.array(re.findall(r"[ML] (\S+) (\S+)", path), dtype=float) for path in paths]
+    return [(*item[:, 0][[0, -1]], *item[:, 1][[0, 1]]) for item in corners]
+
+
+def is_a(item, kind):
+    return item.tag == f"{{http://www.w3.org/2000/svg}}{kind}"
+
+
+def colour_at(picture, time, row):
+    """Red, green and blue where the tick of a time meets that of a row."""
+    found, pixels = places(picture), image.imread(io.BytesIO(draw_picture(picture, "png")))
+    scale = DOTS_PER_INCH / 72
+    # a tick is half a small letter above the line that its label stands on
+    return pixels[round((found[row][1] - 4) * scale), round(found[time][0] * scale), :3]
+
+
+def test_levels_stand_at_their_time_and_frequency():
+    levels_db = np.full((500, 64), -120, np.float32)
+    levels_db[:445, 32:] = -20
+    picture = replace(make_picture(), levels_db=levels_db)
+    assert colour_at(picture, "8", "5,000").min() > 0.7
+    for time, row in (("9", "5,000"), ("8", "1,000"), ("9", "1,000")):
+        assert colour_at(picture, time, row).max() < 0.1
+
+
+def test_scores_stand_at_their_time_and_class():
+    probabilities = np.zeros((250, len(CLASSES)), np.float32)
+    probabilities[:222, 29] = 1
+    probabilities[222:, 3] = 1
+    picture = replace(make_picture(), probabilities=probabilities)
+    for time, row in (("8", "class_29"), ("9", "class_3")):
+        assert colour_at(picture, time, row)[0] < 0.1
+    for time, row in (("9", "class_29"), ("8", "class_3"), ("8", "class_0")):
+        assert colour_at(picture, time, row).min() > 0.9
+
+
+def test_bars_stand_at_their_time_below_their_class():
+    events = [
+        Event(onset=4, offset=8, label="class_3", score=0.9),
+        Event(onset=1, offset=2, label="class_5", score=0.9),
+    ]
+    picture = make_picture(events)
+    found = places(picture)
+    # class_5 is surer, so it comes first
+    for (left, right, top, bottom), label, times in zip(
+        bars(picture), ("class_5", "class_3"), (("1", "2"), ("4", "8")), strict=True
+    ):
+        assert (left, right) == pytest.approx([found[time][0] for time in times], abs=0.01)
+        row_points = found["class_3"][1] - found["class_5"][1]
+        assert 0.2 * row_points < top + 4 - found[label][1] < bottom + 4 - found[label][1] < 0.55 * row_points
 
 
 def test_without_events_the_likeliest_classes_are_shown():
@@ -104,13 +172,20 @@ def test_a_damaged_recording_says_so():
     ("path", "shown"),
     [
         ("$x_1$ ^{2}.wav", "$x_1$ ^{2}.wav"),
-        ("a\nb.wav", "a␊b.wav"),
-        ("caf\udce9.wav", "caf\ufffd.wav"),
-        ("<b>&.wav", "&lt;b&gt;&amp;.wav"),
+        ("a\nb\x01\x1f.wav", "a␊b␁␟.wav"),
+        ("caf\udce9\ufffe\uffff\x7f\x85.wav", "caf\ufffd\ufffd\ufffd\ufffd\ufffd.wav"),
+        ("<b>&.wav", "<b>&.wav"),
     ],
 )
 def test_names_are_shown_as_they_are(path, shown):
-    assert f">{shown}<" in texts(make_picture(path=path))
+    assert shown in places(make_picture(path=path))
+
+
+def test_odd_names_of_classes_and_models_are_shown():
+    picture = make_picture()
+    record = replace(picture.record, model="a\x02", scenes=(("b\x03", 0.5),))
+    found = places(replace(picture, record=record, classes=(*CLASSES[:-1], "c\x04\ud800")))
+    assert {"b␃ 0.50 · no events · a␂", "c␄\ufffd"} <= set(found)
 
 
 @pytest.mark.parametrize("letter", ["i", "W", "録"])

@@ -62,10 +62,9 @@ def evaluate(
     from compactcli.packages import require_package
 
     require_package("torch", purpose="compact evaluate")
-    if picture is not None:
-        require_package("matplotlib", purpose="compact evaluate --picture")
     import json
 
+    from compactcli.canvas import require_canvas
     from compactcli.checkpoint import DEFAULT_MODEL, find_model
     from compactcli.cli.console import result_console, stdout_is_terminal
     from compactcli.cli.output import check_output, open_output
@@ -77,6 +76,8 @@ def evaluate(
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe
 
+    if picture is not None:
+        require_canvas("compact evaluate --picture")
     check_output(picture, overwrite=True, inputs=(), option="--picture")
     folder = find_model(model or DEFAULT_MODEL)
     recipe = read_recipe(folder / "recipe.toml")

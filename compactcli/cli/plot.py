@@ -54,9 +54,9 @@ def plot(
 
     Example: compact plot clip.wav --output clip.png
     """
-    from compactcli.packages import require_package
+    from compactcli.canvas import require_canvas
 
-    require_package("matplotlib", purpose="compact plot")
+    require_canvas("compact plot")
     work = PictureWork.from_options(
         threshold=threshold,
         hysteresis=hysteresis,

@@ -5,15 +5,14 @@ matplotlib draws; it is imported when the first picture is wanted.
 
 import bisect
 import io
-import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.canvas import plain_canvas
-from compactcli.formats.fields import to_pictures
+from compactcli.canvas import plain_figure
 from compactcli.pictures import Picture
 
 if TYPE_CHECKING:
@@ -74,14 +73,8 @@ def draw_picture(picture: Picture, form: str) -> bytes:
     Returns:
         The bytes of a file of that form; equal pictures give equal bytes.
     """
-    with plain_canvas():
-        # no pyplot: it would choose a display for the whole process
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        rows = choose_rows(picture)
-        figure = Figure(figsize=(WIDTH_IN, LEVELS_IN + MARGINS_IN + ROW_IN * len(rows)), layout="constrained")
-        FigureCanvasAgg(figure)
+    rows = choose_rows(picture)
+    with plain_figure(WIDTH_IN, LEVELS_IN + MARGINS_IN + ROW_IN * len(rows)) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS_IN, ROW_IN * len(rows)])
         _draw_levels(figure, above, picture)
         above.set_title("\n".join(_captions(picture)), fontsize=CAPTION_POINTS, loc="left", parse_math=False)
@@ -120,6 +113,20 @@ def clock_time(time_s: float, step_s: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
+def drawable(text: str) -> str:
+    r"""A text that every picture can hold: an SVG with other characters in it is none.
+
+    Control characters become the pictures that Unicode has for them; what is no character, such as the stray bytes of
+    a file's name, becomes U+FFFD.
+
+    Example:
+        >>> drawable("a\nb\x07\udce9\uffff")
+        'a␊b␇��'
+    """
+    text = re.sub("[\x00-\x1f]", lambda match: chr(0x2400 + ord(match[0])), text)
+    return re.sub("[\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
+
+
 def _draw_levels(figure: "Figure", axes: "Axes", picture: Picture) -> None:
     n_columns, n_mels = picture.levels_db.shape
     loudest_db = max(QUIET_DB, float(picture.levels_db.max()))
@@ -140,7 +147,7 @@ def _draw_levels(figure: "Figure", axes: "Axes", picture: Picture) -> None:
 
 
 def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequence[int]) -> None:
-    shown = [picture.classes[column] for column in rows]
+    names = [picture.classes[column] for column in rows]
     image = axes.imshow(
         picture.probabilities[:, rows].T,
         origin="upper",
@@ -154,7 +161,7 @@ def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequenc
     # as wide as the other one, however many rows there are
     figure.colorbar(image, ax=axes, pad=0.01, label="score", aspect=20 * ROW_IN * len(rows) / LEVELS_IN)
     shortest_s = SHORTEST_BAR * (picture.record.duration or 0.0)
-    for row, name in enumerate(shown):
+    for row, name in enumerate(names):
         # what is scored stays visible above the bars, however many there are
         spans = [
             (event.onset, max(event.duration_s, shortest_s))
@@ -162,7 +169,7 @@ def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequenc
             if event.label == name
         ]
         axes.broken_barh(spans, (row + 0.5 - BAR_HEIGHT, BAR_HEIGHT), facecolors=EVENT_COLOUR, linewidth=0)
-    axes.set_yticks(range(len(rows)), shown, parse_math=False)
+    axes.set_yticks(range(len(rows)), map(drawable, names), parse_math=False)
 
 
 def _draw_times(axes: "Axes", duration_s: float) -> None:
@@ -176,17 +183,16 @@ def _draw_times(axes: "Axes", duration_s: float) -> None:
 def _captions(picture: Picture) -> list[str]:
     """The recording's name, and what it is as a whole, each no wider than there is room."""
     record = picture.record
-    # what is no Unicode shows as a question mark
-    name = to_pictures(os.fsencode(record.path).decode("utf-8", "replace"))
+    name = drawable(record.path)
     ends = ["…" + name[start:] for start in range(1, len(name))]
     n_events = len(record.events or ())
     found = f"{n_events or 'no'} event{'' if n_events == 1 else 's'}"
     partial = "" if record.status == "ok" else "the part before the damage · "
-    scenes = [f"{label} {score:.2f}" for label, score in record.scenes or ()]
+    scenes = [f"{drawable(label)} {score:.2f}" for label, score in record.scenes or ()]
     lists = [", ".join([*scenes[:n_named], *["…"] * (n_named < len(scenes))]) for n_named in range(len(scenes), -1, -1)]
     return [
         _widest_that_fits([name, *ends]),
-        _widest_that_fits([f"{partial}{named} · {found} · {record.model}" for named in lists]),
+        _widest_that_fits([f"{partial}{named} · {found} · {drawable(record.model or '')}" for named in lists]),
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compactcli.canvas import plain_figure
 from compactcli.study.results import Run
 from compactcli.study.tables import mean_and_spread, scores_of
 from compactcli.study.tasks import TaskDesign
@@ -28,20 +29,15 @@ def draw_study(runs: Sequence[Run], designs: Iterable[TaskDesign], path: Path) -
         designs: Tasks in the order of the panels.
         path: PNG file.
     """
-    # no pyplot: it would choose a display for the whole process
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = [design for design in designs if any(run.task == design.name for run in runs)]
-    figure = Figure(figsize=(4.2 * len(shown) + 1.2, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for panel, design in zip(panels, shown, strict=True):
-        _draw_panel(panel, runs, design)
-    panels[0].set_ylabel("operation and group size")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
+    with plain_figure(4.2 * len(shown) + 1.2, 4.8) as figure:
+        panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for panel, design in zip(panels, shown, strict=True):
+            _draw_panel(panel, runs, design)
+        panels[0].set_ylabel("operation and group size")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
 def rows() -> list[str]:
