@@ -1,4 +1,4 @@
-"""A model folder explains itself: settings, weights, a graph for onnxruntime, card (``README.md``) and recipe.
+"""A model folder explains itself: settings, weights, a graph for onnxruntime, recipe, and card with its picture.
 
 Loading is strict: unknown or missing settings, missing, extra or misshapen tensors and a wrong
 checksum are refused. Nothing here can run code from a model folder.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "compactnet"
 CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"
-RECIPE, CARD = "recipe.toml", "README.md"
+RECIPE, CARD, CARD_PICTURE = "recipe.toml", "README.md", "reliability.png"
 
 # Neither a folder nor a way out of one; the first letter rules out "..".
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -173,7 +173,7 @@ def write_folder(folder: Path, config: ModelConfig, weights: bytes) -> ModelConf
 def copy_model(source: Path, folder: Path, config: ModelConfig) -> None:
     """Write a model that differs from another one in its settings alone: weights, graph and recipe are the same bytes.
 
-    The card stays behind: its figures are those of the other settings. Neither torch nor onnx is needed.
+    Card and picture stay behind: their figures are those of the other settings. Neither torch nor onnx is needed.
 
     Args:
         source: Folder of the other model.

@@ -28,6 +28,7 @@ def test_a_model_is_written_whole_and_replaced(folder, config, tmp_path):
     assert read_config(output) == config
     verify(output, config)
     (output / "README.md").write_text("card of another model")
+    (output / "reliability.png").write_bytes(b"its picture")
     with pytest.raises(ConfigError, match="mine is there already, expected a new name") as caught:
         check(output, folder)
     assert caught.value.code == "output-exists"
@@ -57,6 +58,10 @@ def test_what_must_not_be_replaced(folder, tmp_path):
         check(folder, folder, overwrite=True)
     with pytest.raises(ConfigError, match="has no name, expected one for the model"):
         check(Path("/"), folder)
+    with pytest.raises(ConfigError, match="--output - would be standard output, expected the name of a folder"):
+        check(Path("-"), folder)
+    with pytest.raises(ConfigError, match="is not UTF-8, expected a name that the model's settings can hold"):
+        check(tmp_path / "caf\udce9", folder)
     (tmp_path / "empty").mkdir()
     check(tmp_path / "empty", folder, overwrite=True)
 

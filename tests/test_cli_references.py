@@ -42,12 +42,12 @@ def test_a_table_that_cannot_be_used(tmp_path):
         read_reference(path)
 
 
-def test_whole_paths_go_before_paths_in_the_folder_before_base_names():
+def test_whole_paths_go_before_paths_in_the_folder_before_ends_of_paths():
     found = inputs("in/a.wav", "in/b/a.wav", "in/b/c.wav", "in/d.wav", root="in") + inputs("./e.wav")
-    assert matched(found, "in/a.wav", "b/a.wav", "old/c.wav", "d.wav", "./e.wav") == {
+    assert matched(found, "in/a.wav", "b/a.wav", "c.wav", "d.wav", "./e.wav") == {
         "in/a.wav": "in/a.wav",
         "b/a.wav": "in/b/a.wav",
-        "old/c.wav": "in/b/c.wav",
+        "c.wav": "in/b/c.wav",
         "d.wav": "in/d.wav",
         "./e.wav": "e.wav",
     }
@@ -55,6 +55,23 @@ def test_whole_paths_go_before_paths_in_the_folder_before_base_names():
     assert matched(inputs("in/a.wav", "in/b/a.wav", root="in"), "a.wav") == {"a.wav": "in/a.wav"}
     # what a whole path has taken is no longer there for a base name
     assert matched(inputs("x/a.wav", "y/a.wav"), "x/a.wav", "a.wav") == {"x/a.wav": "x/a.wav", "a.wav": "y/a.wav"}
+
+
+def test_ends_of_paths_reach_above_the_folder_that_was_named():
+    found = inputs("x/in/a.wav", "x/in/b.wav", "y/in/a.wav", root="x/in")
+    names = ("y/in/a.wav", f"{Path.cwd().name}/x/in/b.wav", str(Path.cwd() / "x/in/a.wav"))
+    assert matched(found, *names) == dict(zip(names, ("y/in/a.wav", "x/in/b.wav", "x/in/a.wav"), strict=True))
+    # the longer end first: what it takes is no longer there for the shorter one
+    assert matched(inputs("p/x/a.wav", "q/y/a.wav"), "a.wav", "x/a.wav") == {
+        "a.wav": "q/y/a.wav",
+        "x/a.wav": "p/x/a.wav",
+    }
+
+
+@pytest.mark.parametrize("name", ["siteB/a.wav", "siteB/siteA/a.wav", "/siteA/a.wav"])
+def test_a_recording_of_another_folder_is_not_the_one(name):
+    with pytest.raises(ConfigError, match=f"names '{name}', found siteA/a.wav in another folder, expected every"):
+        matched(inputs("siteA/a.wav", "siteA/b.wav", root="siteA"), name, "b.wav")
 
 
 def test_recordings_without_a_name_are_left():
@@ -68,8 +85,8 @@ def test_a_name_that_may_be_two_recordings():
 
 
 def test_two_names_that_may_be_one_recording():
-    with pytest.raises(ConfigError, match=r"names 'p/a.wav' and 'q/a.wav', of which one may be x/a.wav, expected"):
-        matched(inputs("x/a.wav", "b.wav"), "p/a.wav", "b.wav", "q/a.wav")
+    with pytest.raises(ConfigError, match=r"names 'x/a.wav' and 'x//a.wav', of which one may be x/a.wav, expected"):
+        matched(inputs("x/a.wav", "b.wav"), "x/a.wav", "b.wav", "x//a.wav")
 
 
 def test_names_of_no_recording():

@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from compactcli.checkpoint import CARD, CONFIG, GRAPH, RECIPE, WEIGHTS, copy_model
+from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, WEIGHTS, copy_model
+from compactcli.cli.options import STDIN
 from compactcli.cli.output import check_folder, unwritable
 from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError
 
-PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD}
+PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD, CARD_PICTURE}
 
 
 def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Sequence[Path]) -> None:
@@ -24,10 +25,20 @@ def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Se
         inputs: Paths of the recordings.
 
     Raises:
-        ConfigError: Something is there that may not be replaced, or the folder around it is missing or takes no files.
+        ConfigError: It is ``-`` or has a name that no model can have, something is there that may not be replaced, or
+            the folder around it is missing or takes no files.
     """
+    if folder == STDIN:
+        raise ConfigError("--output - would be standard output, expected the name of a folder", hint="name a folder")
     if not folder.resolve().name:
         raise ConfigError(f"--output {folder} has no name, expected one for the model", hint="name a new folder")
+    try:
+        folder.resolve().name.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"--output {folder} is not UTF-8, expected a name that the model's settings can hold",
+            hint="choose another name",
+        ) from error
     if folder.is_symlink() or folder.exists():
         _check_existing(folder, overwrite=overwrite, model=model)
     real = folder.resolve()

@@ -4,6 +4,7 @@ import difflib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from compactcli.events import Event
 from compactcli.formats import read_events_tsv
 
 Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 def read_reference(path: Path) -> dict[str, list[Event]]:
@@ -47,8 +49,9 @@ def read_reference(path: Path) -> dict[str, list[Event]]:
 def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: str) -> dict[str, Input]:
     """Find the recording that each name of a table stands for.
 
-    Whole paths go first; among what is left then paths below the folder that the user named, at last base names. A
-    step finds what is the only one of its name, in the table and among the recordings.
+    Whole paths go first; among what is left then paths below the folder that the user named, at last ends of paths,
+    longer ones first: ``b/c.wav`` stands for ``/a/b/c.wav``, never for a ``c.wav`` in another folder. A step finds what
+    is the only one of its name, in the table and among the recordings.
 
     Args:
         inputs: Recordings.
@@ -61,15 +64,17 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
     Raises:
         ConfigError: A name stands for no recording, or may stand for several.
     """
-    steps: tuple[tuple[Callable[[Input], str], Callable[[str], str]], ...] = (
-        (lambda item: str(item.path), lambda name: str(PurePath(name))),
-        (lambda item: str(item.inner_path), lambda name: str(PurePath(name))),
-        (lambda item: item.path.name, lambda name: PurePath(name).name),
-    )
     found: dict[str, Input] = {}
     names_left, inputs_left = list(names), list(inputs)
-    for key_of_input, key_of_name in steps:
-        by_key, named = _group(inputs_left, key_of_input), _group(names_left, key_of_name)
+    lengths = sorted({len(PurePath(name).parts) for name in names_left}, reverse=True)
+    steps: list[Callable[[Input], tuple[str, ...]]] = [
+        lambda item: item.path.parts,
+        lambda item: item.inner_path.parts,
+        *(partial(_end, length) for length in lengths),
+    ]
+    for key_of_input in steps:
+        by_key = _group(inputs_left, key_of_input)
+        named = _group(names_left, lambda name: PurePath(name).parts)
         new = {
             same[0]: by_key[key][0] for key, same in named.items() if len(same) == 1 and len(by_key.get(key, ())) == 1
         }
@@ -78,7 +83,7 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
         names_left = [name for name in names_left if name not in new]
         inputs_left = [item for item in inputs_left if item.path not in taken]
     if names_left:
-        raise _unmatched(names_left, _group(inputs_left, lambda item: item.path.name), source=source)
+        raise _unmatched(names_left, inputs_left, source=source)
     return found
 
 
@@ -129,15 +134,21 @@ def _meant(label: str, classes: Collection[str]) -> str:
     return f", did you mean {near[0]}?" if near else ""
 
 
-def _group(items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[str, list[Item]]:
+def _end(length: int, item: Input) -> tuple[str, ...]:
+    """The last folders and the name of a recording's path; all of it where there are fewer."""
+    return item.path.absolute().parts[-length:]
+
+
+def _group(items: Iterable[Item], key_of: Callable[[Item], Key]) -> dict[Key, list[Item]]:
     groups = defaultdict(list)
     for item in items:
         groups[key_of(item)].append(item)
     return groups
 
 
-def _unmatched(names: Sequence[str], by_name: Mapping[str, Sequence[Input]], *, source: str) -> ConfigError:
-    of_name = {name: by_name.get(PurePath(name).name, ()) for name in names}
+def _unmatched(names: Sequence[str], inputs: Sequence[Input], *, source: str) -> ConfigError:
+    parts_of = {name: PurePath(name).parts for name in names}
+    of_name = {name: [item for item in inputs if _end(len(parts), item) == parts] for name, parts in parts_of.items()}
     for name, items in of_name.items():
         if len(items) > 1:
             return ConfigError(
@@ -153,6 +164,13 @@ def _unmatched(names: Sequence[str], by_name: Mapping[str, Sequence[Input]], *, 
                 hint="name all folders that the table is about, and write file names with them",
             )
     others = "" if len(names) == 1 else f" and {len(names) - 1} more"
+    elsewhere = [item.path for item in inputs if item.path.name == PurePath(names[0]).name]
+    if elsewhere:
+        return ConfigError(
+            f"{source} names '{names[0]}'{others}, found {elsewhere[0]} in another folder, expected every recording "
+            "that it names",
+            hint="name the folder that holds it; if that is the one, write the end of its path into the table",
+        )
     return ConfigError(
         f"{source} names '{names[0]}'{others}, found no such recording, expected every recording that it names",
         hint="name the folder that holds it, or take its rows out of the table: its labels would be lost",

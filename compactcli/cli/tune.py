@@ -44,7 +44,9 @@ def tune(
     metric: Annotated[
         Metric,
         typer.Option(
-            "--metric", help="F1 to fit for: of whole seconds, or of events whose times are right within 0.2 s."
+            "--metric",
+            help="F1 to fit for: of whole seconds, or of events that begin within 0.2 s of the labelled ones and end "
+            "within 0.2 s or half their length.",
         ),
     ] = Metric.SEGMENT,
     recursive: Annotated[

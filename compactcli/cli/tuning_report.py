@@ -1,6 +1,5 @@
 """What ``compact tune`` found, as plain values, as a table for eyes, and as options of ``compact detect``."""
 
-import dataclasses
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,8 +115,9 @@ def detection_options(before: DetectionConfig, after: DetectionConfig) -> list[s
         after: With the same threshold for all classes, and thresholds for at least the same single ones.
 
     Example:
+        >>> from dataclasses import replace
         >>> own = DetectionConfig()
-        >>> detection_options(own, dataclasses.replace(own, max_gap_s=0.4, class_thresholds={"dog": 0.35}))
+        >>> detection_options(own, replace(own, max_gap_s=0.4, class_thresholds={"dog": 0.35}))
         ['--max-gap', '0.4', '--threshold', 'dog=0.35']
     """
     words = []
@@ -131,9 +131,8 @@ def detection_options(before: DetectionConfig, after: DetectionConfig) -> list[s
 
 
 def _class_values(item: ClassFit) -> dict[str, Any]:
-    values = dataclasses.asdict(item)
     return {
-        "events": values["n_events"],
+        "events": item.n_events,
         "threshold": {"before": item.threshold_before, "fitted": item.threshold_fitted},
         "kept": item.kept,
         "f1": {
