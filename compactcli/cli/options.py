@@ -183,7 +183,7 @@ Median = Annotated[
     typer.Option(
         "--median",
         metavar="SECONDS",
-        help="Length of the smoothing; 0 for none.",
+        help="Length of the smoothing, from 0 for none to 60.",
         show_default="the model's",
         rich_help_panel=EVENTS,
     ),
