@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from containers import container_bytes
 
 RATE = 16000
-# name, seconds, channels, container, encoding: what people have, then what else libsndfile takes for audio
+# name, seconds, channels, container, encoding: what people have, what else libsndfile takes for audio, what it refuses
 SOURCES = (
     ("pcm16.wav", 0.3, 2, "WAV", "PCM_16"),
     ("pcm24.wav", 0.3, 1, "WAV", "PCM_24"),
@@ -47,6 +48,10 @@ SOURCES = (
     ("pcm16.avr", 0.3, 1, "AVR", "PCM_16"),
     ("float.mat4", 0.3, 1, "MAT4", "FLOAT"),
     ("float.mat5", 0.3, 1, "MAT5", "FLOAT"),
+    ("aac.m4a", 1.0, 1, ".m4a", None),
+    ("opus.webm", 1.0, 1, ".webm", None),
+    ("flac.mka", 0.5, 2, ".mka", None),
+    ("wavpack.wv", 0.5, 1, ".wv", None),
 )
 NUMBERS = (
     0,
@@ -78,6 +83,9 @@ def make_sources():
         seconds = np.arange(round(duration_s * RATE)) / RATE
         tone = 0.4 * np.sin(2 * np.pi * 440 * seconds)[:, None]
         waveform = tone + 0.05 * generator.standard_normal((len(seconds), n_channels))
+        if encoding is None:
+            sources[name] = container_bytes(container, waveform, RATE)
+            continue
         file = io.BytesIO()
         soundfile.write(file, waveform, RATE, format=container, subtype=encoding)
         sources[name] = _without_chance(bytearray(file.getvalue()))

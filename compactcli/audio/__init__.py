@@ -1,4 +1,4 @@
-"""A recording becomes mono float32 blocks at the rate asked for; the only importer of soundfile and soxr.
+"""A recording becomes mono float32 blocks at the rate asked for; the only importer of soundfile, soxr and av.
 
 What a file is, is decided by its content, never by its name. Files are decoded block by block, so memory
 does not grow with their length and nothing is allocated from what a header claims. Audio that decoded before
@@ -11,7 +11,8 @@ A recording counts as damaged when
   block (4,096) for Vorbis, the longest packet (120 ms) for Opus, any frame for FLAC and the uncompressed formats;
 - a RIFF, RF64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file. Sizes from
   0x7FFF0000 up are what programs write that do not know the length, and promise nothing;
-- an Ogg stream does not end with a whole last page.
+- an Ogg stream does not end with a whole last page;
+- more than 0.2 s of what an MP4 or Matroska header promises is missing. Other containers promise nothing.
 
 An MP3 without a Xing or VBRI header has no promise: the decoder's guess is ignored and the file is read to its end.
 

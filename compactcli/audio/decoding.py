@@ -10,6 +10,8 @@ from typing import IO, Any
 
 import soundfile
 
+from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
+from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
 from compactcli.errors import AudioError
 
@@ -42,8 +44,11 @@ class _ForwardDecoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile h
         return False
 
     def read(self, *arguments: Any, **options: Any) -> Any:
-        with interrupts_kept():
-            return super().read(*arguments, **options)
+        try:
+            with interrupts_kept():
+                return super().read(*arguments, **options)
+        except soundfile.LibsndfileError as error:
+            raise DecodingError(failure_text(error)) from error
 
 
 class _NamelessBytes:
@@ -123,7 +128,7 @@ def _open_bytes(path: Path, name: str) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def open_decoder(path: Path, name: str) -> Iterator[soundfile.SoundFile]:
+def open_decoder(path: Path, name: str) -> Iterator[Decoder]:
     """Open a recording for decoding from front to back.
 
     Args:
@@ -137,12 +142,18 @@ def open_decoder(path: Path, name: str) -> Iterator[soundfile.SoundFile]:
         AudioError: The file is missing, empty, unreadable or not audio.
     """
     with _open_bytes(path, name) as file:
-        head = file.read(3)
+        head = file.read(MAGIC_LENGTH)
+        container = find_container(head)
+        if container is not None:
+            with open_container(name, path, container) as decoder:
+                yield decoder
+            return
+        head = head[:3]
         is_mp3 = head == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
         with quiet_stderr(is_mp3):
-            decoder = _open_mp3(name, file) if is_mp3 else _open_decoder(name, file, is_wav=head in _WAV_MAGIC)
-        with decoder:
-            yield decoder
+            sound = _open_mp3(name, file) if is_mp3 else _open_decoder(name, file, is_wav=head in _WAV_MAGIC)
+        with sound:
+            yield sound
 
 
 def _open_decoder(name: str, file: IO[bytes], *, hidden_size: int = 0, is_wav: bool = False) -> soundfile.SoundFile:

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-import soundfile
-
+from compactcli.audio.containers import CONTAINER_NAMES
+from compactcli.audio.decoder import Decoder
 from compactcli.audio.limits import AudioLimits, check_duration, check_layout
 
 # Headers with this many frames or more mean "unknown"; streamed FLAC gives 2**63 - 1.
@@ -41,7 +41,7 @@ class AudioInfo:
         return None if self.n_frames is None else self.n_frames / self.sample_rate
 
 
-def check_header(name: str, decoder: soundfile.SoundFile, limits: AudioLimits) -> AudioInfo:
+def check_header(name: str, decoder: Decoder, limits: AudioLimits) -> AudioInfo:
     """What the header says.
 
     Args:
@@ -67,12 +67,14 @@ def check_header(name: str, decoder: soundfile.SoundFile, limits: AudioLimits) -
 
 def frame_tolerance(info: AudioInfo) -> int:
     """Frames that a healthy file of this kind may lack."""
+    if info.container in CONTAINER_NAMES:
+        return info.sample_rate // 5
     if info.encoding == "OPUS":
         return info.sample_rate * 120 // 1000
     return {"VORBIS": 4096, "MPEG_LAYER_III": 1152, "MPEG_LAYER_II": 1152, "MPEG_LAYER_I": 1152}.get(info.encoding, 0)
 
 
-def cut_in_header(decoder: soundfile.SoundFile) -> str | None:
+def cut_in_header(decoder: Decoder) -> str | None:
     """What the parser's log says about audio that is promised but beyond the end of the file."""
     log = decoder.extra_info
     chunk = _CHUNK_CUT.search(log)

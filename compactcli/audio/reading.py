@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
-from compactcli.audio.decoding import failure_text, open_decoder, quiet_stderr
+from compactcli.audio.decoder import Decoder, DecodingError
+from compactcli.audio.decoding import open_decoder, quiet_stderr
 from compactcli.audio.header import check_header, cut_in_header, frame_tolerance
 from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits, check_duration, check_layout
 from compactcli.errors import AudioError
@@ -39,7 +39,7 @@ class AudioReader:
         damage: After the last block, what is missing from the recording; None when nothing is.
     """
 
-    def __init__(self, name: str, decoder: soundfile.SoundFile, *, sample_rate: int, limits: AudioLimits) -> None:
+    def __init__(self, name: str, decoder: Decoder, *, sample_rate: int, limits: AudioLimits) -> None:
         self.info = check_header(name, decoder, limits)
         self.sample_rate = sample_rate
         self.n_samples = 0
@@ -94,10 +94,10 @@ class AudioReader:
         try:
             with quiet_stderr(self.info.container == "MP3"):
                 return self._decoder.read(out=frames), None
-        except soundfile.LibsndfileError as error:
+        except DecodingError as error:
             missing = np.isnan(frames[:, 0])
             n_good = int(np.argmax(missing)) if missing.any() else len(frames)
-            return frames[:n_good], failure_text(error)
+            return frames[:n_good], str(error)
 
     def _check_level(self, mono: Waveform) -> None:
         bad = ~(np.abs(mono) <= MAX_LEVEL)
@@ -136,7 +136,8 @@ def open_audio(
     """Open a recording for block-wise reading.
 
     Args:
-        path: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF or another format that libsndfile reads.
+        path: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF or another format that libsndfile reads; where the package ``av``
+            is installed, also MP4 (M4A), WebM, WMA and others, see ``compactcli.audio.containers``.
         sample_rate: Hz of the blocks.
         limits: What is too much.
         name: What messages and ``info.path`` call the recording; None takes ``path``.
@@ -225,7 +226,7 @@ def decode_only(path: str | Path) -> int:
         frames = np.empty(
             (max(1, min(decoder.samplerate, _MAX_BLOCK_VALUES // decoder.channels)), decoder.channels), "f4"
         )
-        with contextlib.suppress(soundfile.LibsndfileError):  # damage ends it, as it ends ``AudioReader``
+        with contextlib.suppress(DecodingError):  # damage ends it, as it ends ``AudioReader``
             while n_read := len(decoder.read(out=frames)):
                 n_frames += n_read
     return n_frames

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactcli import __version__
 
-PACKAGES = ("numpy", "soundfile", "soxr", "onnxruntime", "torch", "torchaudio")
+PACKAGES = ("numpy", "soundfile", "soxr", "av", "onnxruntime", "torch", "torchaudio")
 
 
 def version_text() -> str:

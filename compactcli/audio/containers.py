@@ -1,0 +1,205 @@
+"""Sound in containers that libsndfile does not know, such as those of phones: FFmpeg's libraries read it, by PyAV."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.audio.decoder import DecodingError
+from compactcli.errors import AudioError
+from compactcli.packages import is_installed
+
+if TYPE_CHECKING:
+    from av import AudioStream
+    from av.container import InputContainer
+
+# more frames than anything could hold: the header does not know
+_UNKNOWN_FRAMES = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A file format.
+
+    Args:
+        name: What people call it.
+        demuxer: FFmpeg's name for it; no other one gets to see the file, however it goes on.
+        promises_duration: Whether its header says how long the sound is; others are guessed from their bit rate.
+    """
+
+    name: str
+    demuxer: str
+    promises_duration: bool = False
+
+
+MP4 = Container(name="MP4", demuxer="mov", promises_duration=True)
+# where a file has them, and what they say
+_MAGIC = (
+    (4, b"ftyp", MP4),
+    (4, b"moov", MP4),
+    (4, b"mdat", MP4),
+    (0, b"\x1a\x45\xdf\xa3", Container(name="Matroska", demuxer="matroska", promises_duration=True)),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Container(name="ASF", demuxer="asf")),
+    (0, b"#!AMR", Container(name="AMR", demuxer="amr")),
+    (0, b"wvpk", Container(name="WavPack", demuxer="wv")),
+    (8, b"AVI ", Container(name="AVI", demuxer="avi")),
+)
+CONTAINER_NAMES = frozenset(container.name for _, _, container in _MAGIC)
+MAGIC_LENGTH = max(start + len(text) for start, text, _ in _MAGIC)
+
+
+def find_container(head: bytes) -> Container | None:
+    r"""The container that a file begins as, of those that libsndfile does not know.
+
+    Args:
+        head: The first ``MAGIC_LENGTH`` bytes, or all there are.
+
+    Example:
+        >>> find_container(b"\0\0\0\x20ftypM4A ").name
+        'MP4'
+    """
+    for start, text, container in _MAGIC:
+        if head[start : start + len(text)] == text:
+            return container
+    # two set bytes less four bits, and no layer: AAC as radio sends it, where MP3 would have one
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return Container(name="AAC", demuxer="aac")
+    return None
+
+
+@contextlib.contextmanager
+def open_container(name: str, path: Path, container: Container) -> "Iterator[ContainerDecoder]":
+    """Open a container for decoding from front to back.
+
+    Of several sound tracks the one that FFmpeg takes for the best is read; pictures are not.
+
+    Args:
+        name: The recording, as messages shall call it.
+        path: The same, on disk.
+        container: What it is.
+
+    Raises:
+        AudioError: PyAV is not installed, the container cannot be read, or there is no sound in it.
+    """
+    if not is_installed("av"):
+        raise AudioError(
+            f"{name} is {container.name}, which needs the package av, expected WAV, FLAC, Ogg, Opus, MP3 or AIFF",
+            hint="install it with: pip install av; or convert first, for example: ffmpeg -i INPUT OUTPUT.flac",
+            code="not-audio",
+        )
+    import av
+
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        # a name with a colon in it would be an address
+        opened = av.open(f"file:{path}", "r", format=container.demuxer, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(
+            f"{name} begins as {container.name} does and cannot be read ({_reason(error)}), expected a recording",
+            hint="copy or download it again; a recording that was never stopped lacks what is written at its end",
+            code="bad-header",
+        ) from error
+    with opened:
+        stream = opened.streams.best("audio")
+        if not isinstance(stream, av.AudioStream):
+            raise AudioError(
+                f"{name} is {container.name} without a sound track, expected a recording",
+                hint="check which file was meant",
+                code="not-audio",
+            )
+        if stream.codec_context is None:
+            raise AudioError(
+                f"{name} is {container.name} with sound that av cannot decode, expected AAC, Opus or the like",
+                hint="convert it first with the program that made it",
+                code="not-audio",
+            )
+        yield ContainerDecoder(opened, stream, container)
+
+
+class ContainerDecoder:
+    """The sound track of a container; see ``Decoder``.
+
+    Args:
+        opened: The file.
+        stream: The track.
+        container: What the file is.
+    """
+
+    extra_info = ""
+
+    def __init__(self, opened: "InputContainer", stream: "AudioStream", container: Container) -> None:
+        self._pieces = _decode(opened, stream)
+        self._piece: npt.NDArray[np.float32] = np.zeros((0, 1), np.float32)
+        self._failure: DecodingError | None = None
+        # what a header says of rate and channels is not always what is decoded
+        self._next_piece()
+        self.samplerate = stream.codec_context.sample_rate
+        self.channels = self._piece.shape[1] if len(self._piece) else stream.codec_context.channels
+        promised_s = _promised_s(opened, stream) if container.promises_duration else None
+        self.frames = _UNKNOWN_FRAMES if promised_s is None else round(promised_s * self.samplerate)
+        self.format = container.name
+        self.subtype = stream.codec_context.name.upper()
+
+    def read(self, *, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """See ``Decoder``."""
+        n_frames = 0
+        while n_frames < len(out):
+            if not len(self._piece) and not self._next_piece():
+                break
+            piece = self._piece[: len(out) - n_frames]
+            out[n_frames : n_frames + len(piece)] = piece
+            n_frames += len(piece)
+            self._piece = self._piece[len(piece) :]
+        if n_frames < len(out) and self._failure is not None:
+            raise self._failure
+        return out[:n_frames]
+
+    def _next_piece(self) -> bool:
+        """Decode on; False at the end, or where it fails."""
+        try:
+            piece = next(self._pieces, None)
+        except DecodingError as error:
+            self._failure, piece = error, None
+        if piece is None:
+            return False
+        self._piece = piece
+        return True
+
+
+def _decode(opened: "InputContainer", stream: "AudioStream") -> Iterator[npt.NDArray[np.float32]]:
+    """Pieces of shape ``(n_frames, n_channels)``, none of them empty."""
+    import av
+
+    resampler, layout = None, None
+    try:
+        for frame in opened.decode(stream):
+            found = (frame.sample_rate, frame.layout.name)
+            if resampler is None:
+                resampler, layout = av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate), found
+            if found != layout:
+                raise DecodingError("its rate or its channels change")
+            for piece in resampler.resample(frame):
+                if piece.samples:
+                    yield piece.to_ndarray().astype(np.float32, copy=False).T
+    except (av.FFmpegError, ValueError) as error:
+        raise DecodingError(_reason(error)) from error
+
+
+def _promised_s(opened: "InputContainer", stream: "AudioStream") -> Fraction | None:
+    """Seconds of sound, as the header says; None where it does not know."""
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    # that of the whole file is that of its pictures too
+    if opened.duration is None or len(opened.streams) > 1:
+        return None
+    return Fraction(opened.duration, 1_000_000)
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:].rstrip(".")
