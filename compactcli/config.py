@@ -12,7 +12,7 @@ from compactcli.errors import require
 from compactcli.timing import FrameClock
 
 FORMAT_VERSION = 1
-LONGEST_MEDIAN_S = 60.0  # a median keeps its whole window in memory
+LONGEST_FILTER_S = 60.0  # a median keeps its whole window in memory
 LOWEST_THRESHOLD = 0.01  # a sigmoid is never 0: without a floor, a large hysteresis would let no event end
 
 
@@ -136,6 +136,10 @@ class DetectionConfig:
         class_thresholds: Thresholds of single classes, which override ``threshold``.
         hysteresis: How far below its threshold a class may fall while an event goes on, in [0, 1]; not below 0.01.
         median_s: Length of the median filter in seconds, at most 60; 0 switches it off.
+        step_s: Length of the step filter in seconds, at most 60, at whose extrema events begin and end, see
+            ``compactcli.detection.steps``; ``hysteresis`` and ``median_s`` then have no part in them. 0 lets events
+            begin and end at their threshold.
+        merge_share: For events at steps: those with a mean score of this share of their own between them are one.
         max_gap_s: Gaps up to this many seconds inside one class are closed.
         min_duration_s: Events shorter than this many seconds are dropped, after gaps were closed.
     """
@@ -144,6 +148,8 @@ class DetectionConfig:
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
     hysteresis: float = 0.0
     median_s: float = 0.2
+    step_s: float = 0.0
+    merge_share: float = 0.2
     max_gap_s: float = 0.2
     min_duration_s: float = 0.1
 
@@ -151,10 +157,13 @@ class DetectionConfig:
         for name, value in {"threshold": self.threshold, **self.class_thresholds}.items():
             require(0 <= value <= 1, f"the threshold of '{name}' is {value}, expected a number from 0 to 1")
         require(0 <= self.hysteresis <= 1, f"hysteresis is {self.hysteresis}, expected a number from 0 to 1")
-        for name in ("median_s", "max_gap_s", "min_duration_s"):
+        require(0 <= self.merge_share <= 1, f"merge_share is {self.merge_share}, expected a number from 0 to 1")
+        for name in ("median_s", "step_s", "max_gap_s", "min_duration_s"):
             value = getattr(self, name)
             require(math.isfinite(value) and value >= 0, f"{name} is {value}, expected seconds, 0 or more")
-        require(self.median_s <= LONGEST_MEDIAN_S, f"median_s is {self.median_s}, expected at most {LONGEST_MEDIAN_S}")
+        for name in ("median_s", "step_s"):
+            value = getattr(self, name)
+            require(value <= LONGEST_FILTER_S, f"{name} is {value}, expected at most {LONGEST_FILTER_S}")
 
     def threshold_of(self, label: str) -> float:
         """Threshold that holds for one class."""

@@ -1,18 +1,19 @@
-"""Frame probabilities become sound events: smoothing, thresholds, closing of gaps, shortest durations.
+"""Frame probabilities become sound events: runs of frames are found, gaps closed, short ones dropped.
 
-The decoder reads a recording piece by piece and keeps only what later frames can still change: the frames
-inside one median window and, for each class, the event that may go on. How the frames are cut into pieces has no
+The decoder reads a recording piece by piece and keeps only what later frames can still change: the frames inside one
+median window or step filter and, for each class, the event that may go on. How the frames are cut into pieces has no
 influence on the events.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from compactcli.config import DetectionConfig
+from compactcli.detection.runs import NO_RUNS, Probabilities, RunFinder, Runs, close_gaps, join
+from compactcli.detection.steps import StepFinder
+from compactcli.detection.thresholds import ThresholdFinder
 from compactcli.errors import ConfigError
 from compactcli.events import Event, sort_events
 from compactcli.scores import FrameScores
@@ -25,17 +26,15 @@ WORKSPACE_VALUES = 1 << 22
 # events whose length is the shortest one up to float64 rounding are kept
 TOLERANCE_S = 1e-9
 
-Probabilities = npt.NDArray[np.float32]
-Activity = npt.NDArray[np.bool_]
-
 
 def detect_events(scores: FrameScores, config: DetectionConfig) -> list[Event]:
     """Turn frame probabilities into sound events.
 
-    A class becomes active in a frame where its smoothed probability is at or above its threshold, and stays so
-    while that is at or above the threshold less ``config.hysteresis``. Neighbouring active frames form one event;
-    gaps of at most ``config.max_gap_s`` are closed before events shorter than ``config.min_duration_s`` are
-    dropped. An event's score is the highest smoothed probability inside it.
+    Where ``config.step_s`` is above 0, events begin and end at steep rises and falls of the probability, as
+    ``compactcli.detection.steps`` says. Else a class becomes active in a frame where its smoothed probability is at or
+    above its threshold, and stays so while that is at or above the threshold less ``config.hysteresis``; neighbouring
+    active frames form one event, whose score is the highest smoothed probability inside it. Either way, gaps of at most
+    ``config.max_gap_s`` are closed before events shorter than ``config.min_duration_s`` are dropped.
 
     Args:
         scores: Probabilities in [0, 1], shape ``(n_frames, n_events)``, with evenly spaced frame edges in seconds.
@@ -49,8 +48,8 @@ def detect_events(scores: FrameScores, config: DetectionConfig) -> list[Event]:
             spaced from 0.
 
     Source:
-        Median smoothing and fixed thresholds as in the DCASE Task 4 baselines; we differ in
-        closing gaps first, which can only lengthen events.
+        Median smoothing and fixed thresholds as in the DCASE Task 4 baselines; we differ in closing gaps first, which
+        can only lengthen events. For steps see ``compactcli.detection.steps``.
 
     Example:
         >>> scores = FrameScores(
@@ -69,40 +68,15 @@ def detect_events(scores: FrameScores, config: DetectionConfig) -> list[Event]:
     return sort_events(events + decoder.finish_at(float(scores.edges_s[-1])))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Runs:
-    """Stretches of activity, ordered by class, then time; four arrays of one length.
-
-    ``first`` and ``stop`` are frames of the recording, ``stop`` is exclusive.
-    """
-
-    column: npt.NDArray[np.int64]
-    first: npt.NDArray[np.int64]
-    stop: npt.NDArray[np.int64]
-    peak: Probabilities
-
-    def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "_Runs":
-        return _Runs(column=self.column[index], first=self.first[index], stop=self.stop[index], peak=self.peak[index])
-
-
-NO_RUNS = _Runs(
-    column=np.empty(0, dtype=np.int64),
-    first=np.empty(0, dtype=np.int64),
-    stop=np.empty(0, dtype=np.int64),
-    peak=np.empty(0, dtype=np.float32),
-)
-
-
 class EventDecoder:
     """Turns frame probabilities into events while they arrive, as ``detect_events`` does for a whole recording.
 
-    At the two ends of the recording the median filter sees the first and the last frame repeated. All events of
-    a recording, in the order in which ``push`` and ``finish`` return them, are ordered by the frame in which they
-    end, then by class.
+    At the two ends of the recording the median filter sees the first and the last frame repeated. ``push`` and
+    ``finish`` return an event once nothing can change it, each time ordered by the frame in which they end, then class.
 
     Args:
         config: Thresholds and durations. ``median_s`` is taken as the nearest odd number of frames, of which 1
-            leaves the probabilities as they are.
+            leaves the probabilities as they are, and half of ``step_s`` as the nearest number of frames from 1 up.
         classes: Event names, in the order of the columns.
         clock: Clock of the frames.
 
@@ -122,8 +96,8 @@ class EventDecoder:
         self._config = config
         self._classes = tuple(classes)
         self._clock = clock
-        self._threshold, self._lower_threshold = _thresholds(config, self._classes)
-        self._median_frames = clock.s_to_odd_frames(config.median_s)
+        self._thresholds = _thresholds(config, self._classes)
+        self._median_frames = 1 if config.step_s else clock.s_to_odd_frames(config.median_s)
         self._max_gap = clock.s_to_frames_within(config.max_gap_s)
         self._reset()
 
@@ -175,20 +149,27 @@ class EventDecoder:
         Args:
             end_s: Length of the recording in seconds.
         """
-        runs = _join(self._advance(np.repeat(self._recent[-1:], self._median_frames // 2, axis=0)), self._open)
-        events = self._events(runs, end_s=end_s)
+        ended = self._advance(np.repeat(self._recent[-1:], self._median_frames // 2, axis=0))
+        runs = close_gaps(join(self._open, self._finder.finish()), self._max_gap)
+        events = self._events(join(ended, runs), end_s=end_s)
         self._reset()
         return events
 
     def _reset(self) -> None:
         self._n_frames = 0
-        self._n_smoothed = 0
         self._recent = np.empty((0, len(self._classes)), dtype=np.float32)
-        self._active = np.zeros(len(self._classes), dtype=np.bool_)
+        self._finder = self._new_finder()
         self._open = NO_RUNS
 
-    def _advance(self, probabilities: Probabilities) -> _Runs:
-        """Smooth and threshold the frames that the new ones complete; the runs that ended for good."""
+    def _new_finder(self) -> RunFinder:
+        threshold, lower_threshold = self._thresholds
+        if not self._config.step_s:
+            return ThresholdFinder(threshold, lower_threshold)
+        half = max(1, self._clock.s_to_frames(self._config.step_s / 2))
+        return StepFinder(threshold, half=half, merge_share=self._config.merge_share)
+
+    def _advance(self, probabilities: Probabilities) -> Runs:
+        """Smooth the frames that the new ones complete, and look for runs; those that ended for good."""
         length = max(1, WORKSPACE_VALUES // (self._median_frames * max(1, len(self._classes))))
         ended = NO_RUNS
         for start in range(0, len(probabilities), length):
@@ -198,16 +179,13 @@ class EventDecoder:
             smoothed = median_filter(block, self._median_frames)
             if len(smoothed) == 0:
                 continue
-            active = _find_activity(smoothed, self._threshold, self._lower_threshold, self._active)
-            self._active = active[-1].copy()
-            runs = _close_gaps(_join(self._open, _find_runs(smoothed, active, self._n_smoothed)), self._max_gap)
-            self._n_smoothed += len(smoothed)
-            may_go_on = self._n_smoothed - runs.stop <= self._max_gap
+            runs = close_gaps(join(self._open, self._finder.push(smoothed)), self._max_gap)
+            may_go_on = self._finder.horizon[runs.column] - runs.stop <= self._max_gap
             self._open = runs.select(may_go_on)
-            ended = _join(ended, runs.select(~may_go_on))
+            ended = join(ended, runs.select(~may_go_on))
         return ended
 
-    def _events(self, runs: _Runs, *, end_s: float) -> list[Event]:
+    def _events(self, runs: Runs, *, end_s: float) -> list[Event]:
         """Events in order of their last frame, then class, without those that are too short."""
         events = []
         for index in np.lexsort((runs.column, runs.stop)):
@@ -215,7 +193,7 @@ class EventDecoder:
             offset = min(self._clock.frames_to_s(int(runs.stop[index])), end_s)
             if offset - onset >= self._config.min_duration_s - TOLERANCE_S:
                 label = self._classes[runs.column[index]]
-                events.append(Event(onset=onset, offset=offset, label=label, score=float(runs.peak[index])))
+                events.append(Event(onset=onset, offset=offset, label=label, score=float(runs.score[index])))
         return events
 
 
@@ -226,64 +204,3 @@ def _thresholds(config: DetectionConfig, classes: Sequence[str]) -> Probabilitie
         raise ConfigError(f"thresholds for unknown events {unknown}, expected some of {list(classes)}")
     thresholds = [[of(label) for label in classes] for of in (config.threshold_of, config.lower_threshold_of)]
     return np.array(thresholds, dtype=np.float32)
-
-
-def _find_activity(
-    smoothed: Probabilities, threshold: Probabilities, lower_threshold: Probabilities, was_active: Activity
-) -> Activity:
-    """Which classes are active in each of one or more frames; ``was_active`` says it of the frame before them."""
-    begins = smoothed >= threshold
-    decided = begins | (smoothed < lower_threshold)
-    # between the two thresholds a class stays as the last frame outside them left it
-    begins[0] |= ~decided[0] & was_active
-    frames = np.arange(len(smoothed))[:, np.newaxis]
-    # frames before the first decided one go by frame 0, which knows what was before
-    last_decided = np.maximum.accumulate(np.where(decided, frames, 0), axis=0)
-    return np.take_along_axis(begins, last_decided, axis=0)
-
-
-def _find_runs(smoothed: Probabilities, is_active: Activity, start: int) -> _Runs:
-    """Unbroken stretches of activity; the first row of ``smoothed`` is frame ``start``."""
-    n_frames, n_classes = smoothed.shape
-    # one inactive frame on both sides of each class: every run has a beginning and an end inside its row
-    active = np.zeros((n_classes, n_frames + 2), dtype=np.bool_)
-    active[:, 1:-1] = is_active.T
-    changes = np.flatnonzero(active.ravel()[1:] != active.ravel()[:-1])
-    first, stop = changes[::2], changes[1::2]
-    if len(first) == 0:
-        return NO_RUNS
-    column, first_frame = np.divmod(first, n_frames + 2)
-    # the padding leaves room for ``stop``, which would otherwise be past the end of the last class
-    padded = np.zeros((n_classes, n_frames + 2), dtype=np.float32)
-    padded[:, :n_frames] = smoothed.T
-    peak = np.maximum.reduceat(padded.ravel(), changes)[::2]
-    return _Runs(column=column, first=first_frame + start, stop=first_frame + (stop - first) + start, peak=peak)
-
-
-def _join(earlier: _Runs, later: _Runs) -> _Runs:
-    """Both together, ordered by class; within a class the earlier ones first."""
-    if len(earlier.column) == 0:
-        return later
-    column = np.concatenate([earlier.column, later.column])
-    both = _Runs(
-        column=column,
-        first=np.concatenate([earlier.first, later.first]),
-        stop=np.concatenate([earlier.stop, later.stop]),
-        peak=np.concatenate([earlier.peak, later.peak]),
-    )
-    return both.select(np.argsort(column, kind="stable"))
-
-
-def _close_gaps(runs: _Runs, max_gap: int) -> _Runs:
-    """Unite runs of one class with at most ``max_gap`` frames between them."""
-    if len(runs.column) == 0:
-        return runs
-    apart = (np.diff(runs.column) != 0) | (runs.first[1:] - runs.stop[:-1] > max_gap)
-    heads = np.flatnonzero(np.concatenate([[True], apart]))
-    tails = np.append(heads[1:], len(runs.column)) - 1
-    return _Runs(
-        column=runs.column[heads],
-        first=runs.first[heads],
-        stop=runs.stop[tails],
-        peak=np.maximum.reduceat(runs.peak, heads),
-    )
