@@ -5,7 +5,7 @@ with thresholds of other classes, and folds of a cross-validation only add up ot
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ class LabelledScores:
 class Shared:
     """The settings of a ``DetectionConfig`` that all classes share, without the threshold."""
 
+    step_s: float
+    merge_share: float
     median_s: float
     hysteresis: float
     max_gap_s: float
@@ -53,6 +55,8 @@ class Shared:
     def of(cls, detection: DetectionConfig) -> "Shared":
         """Those of a detection."""
         return cls(
+            step_s=detection.step_s,
+            merge_share=detection.merge_share,
             median_s=detection.median_s,
             hysteresis=detection.hysteresis,
             max_gap_s=detection.max_gap_s,
@@ -61,7 +65,7 @@ class Shared:
 
 
 # every frame is active at threshold 0, and nothing cuts or drops the one event that this gives
-EVERYTHING = Shared(median_s=0.0, hysteresis=0.0, max_gap_s=0.0, min_duration_s=0.0)
+EVERYTHING = Shared(step_s=0.0, merge_share=0.0, median_s=0.0, hysteresis=0.0, max_gap_s=0.0, min_duration_s=0.0)
 
 
 class Judge:
@@ -107,6 +111,8 @@ class Judge:
         Returns:
             Shape ``(n_recordings, n_classes, 3)``.
         """
+        if shared.step_s:  # what has no part in such events makes no difference
+            shared = replace(shared, median_s=0.0, hysteresis=0.0)
         keys = [(shared, index, threshold) for index, threshold in enumerate(thresholds)]
         missing = [index for index, key in enumerate(keys) if key not in self._known]
         if missing:

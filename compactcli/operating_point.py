@@ -28,6 +28,7 @@ TOLERANCE = 0.01
 # than this above a report without a pause would only learn to report more.
 CHANCE_MARGIN = 0.1
 GRIDS = {
+    "step_s": (0.0, 0.32, 0.64, 0.96, 1.28),
     "median_s": (0.0, 0.12, 0.2, 0.36, 0.6, 1.0),
     "hysteresis": (0.0, 0.1, 0.2, 0.3, 0.4),
     "max_gap_s": (0.0, 0.2, 0.4, 0.8, 1.6),
@@ -120,10 +121,11 @@ def fit_detection(
 ) -> OperatingPoint:
     """Fit detection settings to labelled recordings.
 
-    Median, hysteresis, longest gap closed and shortest duration are searched one after the other from the model's own,
-    in two sweeps at most, for the highest macro F1 over the classes in the reference; then one threshold for each class
-    with at least ``MIN_EVENTS`` events for the highest F1 of that class. Classes that a report without a pause would
-    serve as well have no say. Of settings within ``TOLERANCE`` of the best, the nearest to the model's own is taken.
+    Step, median, hysteresis, longest gap closed and shortest duration are searched one after the other from the model's
+    own, in two sweeps at most, for the highest macro F1 over the classes in the reference; then one threshold for each
+    class with at least ``MIN_EVENTS`` events for the highest F1 of that class. Classes that a report without a pause
+    would serve as well have no say. Of settings within ``TOLERANCE`` of the best, the nearest to the model's own is
+    taken.
 
     Each of up to five folds is a stretch of neighbouring recordings, because neighbours in a folder are often cut from
     one. Fits on the others judge them; hits and errors of all folds are added up before F1 is taken.

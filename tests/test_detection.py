@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compactcli import detection
 from compactcli.config import DetectionConfig
-from compactcli.detection import EventDecoder, detect_events
+from compactcli.detection import EventDecoder, decoder, detect_events
 from compactcli.errors import ConfigError
 from compactcli.events import Event, sort_events
 from compactcli.scores import FrameScores
@@ -272,7 +271,7 @@ def test_events_do_not_depend_on_how_frames_arrive(
 def test_events_do_not_depend_on_the_size_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = np.random.default_rng(0).random((500, 3), dtype=np.float32)
     expected = detect(probabilities, DetectionConfig())
-    monkeypatch.setattr(detection, "WORKSPACE_VALUES", 60)
+    monkeypatch.setattr(decoder, "WORKSPACE_VALUES", 60)
     assert len(expected) > 20
     assert detect(probabilities, DetectionConfig()) == expected
 

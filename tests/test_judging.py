@@ -23,6 +23,7 @@ JUDGES = {metric: Judge(RECORDINGS, metric=metric) for metric in ("segment", "ev
 @given(
     metric=st.sampled_from(sorted(JUDGES)),
     thresholds=st.lists(st.sampled_from([0.2, 0.3, 0.35, 0.5]), min_size=2, max_size=2),
+    step_s=st.sampled_from([0.0, 0.0, 0.64]),
     median_s=st.sampled_from([0.0, 0.2, 0.6]),
     hysteresis=st.sampled_from([0.0, 0.1]),
     max_gap_s=st.sampled_from([0.0, 0.4]),

@@ -222,7 +222,7 @@ def test_two_sweeps_are_enough():
         # a ridge: each sweep brings both a step nearer to the fourth value
         return 1 - 0.02 * (median - hysteresis) ** 2 - 0.02 * (4 - hysteresis) ** 2
 
-    start = Shared(median_s=0.0, hysteresis=0.0, max_gap_s=0.2, min_duration_s=0.1)
+    start = Shared.of(DetectionConfig(step_s=0.64, median_s=0.0, max_gap_s=0.2))
     found = search_shared(criterion, start)
     assert found == replace(start, median_s=GRIDS["median_s"][2], hysteresis=GRIDS["hysteresis"][3])
     assert len(asked) == 2 * sum(len(grid) for grid in GRIDS.values())
@@ -230,7 +230,7 @@ def test_two_sweeps_are_enough():
 
 def test_a_sweep_that_changes_nothing_is_the_last():
     asked = []
-    start = Shared(median_s=0.5, hysteresis=0.0, max_gap_s=0.2, min_duration_s=0.1)
+    start = Shared.of(DetectionConfig(median_s=0.5, max_gap_s=0.2))
     assert search_shared(lambda shared: float(asked.append(shared) is None), start) == start
     # 0.5 s is not on the grid, and is tried with it
     assert len(asked) == 1 + sum(len(grid) for grid in GRIDS.values())

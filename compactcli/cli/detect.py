@@ -90,6 +90,7 @@ class EventWork:
 def detect(
     batch: BatchOptions,
     threshold: options.Threshold = None,
+    step: options.Step = None,
     hysteresis: options.Hysteresis = None,
     classes: options.Classes = None,
     exclude: options.Exclude = None,
@@ -108,6 +109,7 @@ def detect(
     """
     work = EventWork.from_options(
         threshold=threshold,
+        step_s=step,
         hysteresis=hysteresis,
         classes=classes,
         exclude=exclude,

@@ -128,12 +128,24 @@ Threshold = Annotated[
         rich_help_panel=EVENTS,
     ),
 ]
+Step = Annotated[
+    float | None,
+    typer.Option(
+        "--step",
+        metavar="SECONDS",
+        help="Let events begin and end where their score rises and falls most steeply, looking this far; 0 lets them "
+        "begin and end at their threshold. Up to 60.",
+        show_default="the model's",
+        rich_help_panel=EVENTS,
+    ),
+]
 Hysteresis = Annotated[
     float | None,
     typer.Option(
         "--hysteresis",
         metavar="X",
-        help="A class stays active until its score falls more than this below the threshold; from 0 to 1.",
+        help="With --step 0: a class stays active until its score falls more than this below the threshold; from 0 to "
+        "1.",
         show_default="the model's",
         rich_help_panel=EVENTS,
     ),
@@ -183,7 +195,7 @@ Median = Annotated[
     typer.Option(
         "--median",
         metavar="SECONDS",
-        help="Length of the smoothing, from 0 for none to 60.",
+        help="With --step 0: length of the smoothing, from 0 for none to 60.",
         show_default="the model's",
         rich_help_panel=EVENTS,
     ),

@@ -33,6 +33,7 @@ class PictureWork(EventWork):
 def plot(
     batch: BatchOptions,
     threshold: options.Threshold = None,
+    step: options.Step = None,
     hysteresis: options.Hysteresis = None,
     classes: options.Classes = None,
     exclude: options.Exclude = None,
@@ -59,6 +60,7 @@ def plot(
     require_canvas("compact plot")
     work = PictureWork.from_options(
         threshold=threshold,
+        step_s=step,
         hysteresis=hysteresis,
         classes=classes,
         exclude=exclude,

@@ -94,6 +94,10 @@ def model_details(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
     """What one model is, a row for each fact."""
     [(folder, config)] = found
     detection = config.detection
+    if detection.step_s:
+        boundaries = {"step": f"{detection.step_s:g} s", "merged at": f"{detection.merge_share:g} of the score"}
+    else:
+        boundaries = {"hysteresis": f"{detection.hysteresis:g}", "median": f"{detection.median_s:g} s"}
     facts = {
         "model": config.name,
         "version": config.version,
@@ -105,8 +109,7 @@ def model_details(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
         "threshold": ", ".join(
             [f"{detection.threshold:g}", *(f"{name} {value:g}" for name, value in detection.class_thresholds.items())]
         ),
-        "hysteresis": f"{detection.hysteresis:g}",
-        "median": f"{detection.median_s:g} s",
+        **boundaries,
         "longest gap closed": f"{detection.max_gap_s:g} s",
         "shortest event": f"{detection.min_duration_s:g} s",
         **{f"training: {name}": str(value) for name, value in config.training.items()},

@@ -18,6 +18,7 @@ from compactcli.plainjson import to_json
 
 # fields of DetectionConfig that are fitted for all classes, and their options; in this order
 OPTIONS = {
+    "step_s": "--step",
     "median_s": "--median",
     "hysteresis": "--hysteresis",
     "max_gap_s": "--max-gap",
@@ -122,6 +123,8 @@ def detection_options(before: DetectionConfig, after: DetectionConfig) -> list[s
     """
     words = []
     for name, option in OPTIONS.items():
+        if after.step_s and name in ("median_s", "hysteresis"):  # which have no part in events at steps
+            continue
         if getattr(after, name) != getattr(before, name):
             words += [option, str(getattr(after, name))]
     for label, threshold in after.class_thresholds.items():
@@ -146,6 +149,7 @@ def _class_values(item: ClassFit) -> dict[str, Any]:
 def _settings_table(point: OperatingPoint) -> Table:
     table = plain_table("setting", "before", "fitted", numbers=("before", "fitted"))
     names = {
+        "step_s": "step, s",
         "median_s": "median, s",
         "hysteresis": "hysteresis",
         "max_gap_s": "longest gap closed, s",

@@ -67,8 +67,7 @@ class _Candidate:
     @property
     def score(self) -> float:
         """Root mean square of the scores."""
-        mean_square = (self.stop.sum_of_squares - self.first.sum_of_squares) / (self.stop.frame - self.first.frame)
-        return min(1.0, math.sqrt(max(0.0, mean_square)))
+        return math.sqrt((self.stop.sum_of_squares - self.first.sum_of_squares) / (self.stop.frame - self.first.frame))
 
 
 # a class and what nothing to come can change of it
@@ -121,7 +120,7 @@ class StepFinder:
         """See ``RunFinder``."""
         n_frames = self._n_frames
         self._sums = np.concatenate([self._sums, np.repeat(self._sums[-1:], self._half + 1, axis=0)])
-        settled = self._judge(n_frames + 1, is_last=True)
+        settled = self._judge(n_frames + 1)
         for column in range(len(self._open)):
             settled += self._merge(column)
             settled += [(column, item) for item in [self._merged[column]] if item is not None]
@@ -131,20 +130,17 @@ class StepFinder:
     def _n_frames(self) -> int:
         return self._origin + len(self._sums) - 1
 
-    def _judge(self, stop: int, *, is_last: bool = False) -> list[_Settled]:
+    def _judge(self, stop: int) -> list[_Settled]:
         """Look at the edges before frame ``stop`` that nobody has looked at."""
         start, half = self._n_judged, self._half
         if stop <= start:
             return []
         at = self._sums[:, 0]
-        # edges from the one before the first to the one after the last
+        # edges from the one before the first to the one after the last; as scores are 0 or more, no change outside the
+        # recording hides a maximum inside
         first, n_edges = start - 1 - self._origin, stop - start + 2
         before, here, after = (at[first + shift : first + shift + n_edges] for shift in (-half, 0, half))
         changes = ((after - here) - (here - before)) / half
-        if start == 0:
-            changes[0] = -np.inf
-        if is_last:
-            changes[-1] = -np.inf
         inner = changes[1:-1]
         begins = (inner > SMALLEST_RISE) & (inner >= changes[:-2]) & (inner > changes[2:])
         settled = self._take_parts(inner, begins)
@@ -195,8 +191,9 @@ class StepFinder:
         self._merged[column] = candidate
         if before is None:
             return []
-        gap = 1.0 if candidate.first.frame == before.stop.frame else _mean(before.stop, candidate.first)
-        if gap >= self._merge_share * max(before.mean, candidate.mean):
+        # a candidate begins after the one before it has ended: a rise is no fall
+        between = _mean(before.stop, candidate.first)
+        if between >= self._merge_share * max(before.mean, candidate.mean):
             self._merged[column] = _Candidate(first=before.first, stop=candidate.stop)
             return []
         return [(column, before)]

@@ -68,6 +68,7 @@ def detect(
     threshold: float | Mapping[str, float] | None = None,
     classes: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    step: float | None = None,
     hysteresis: float | None = None,
     min_duration: float | None = None,
     max_gap: float | None = None,
@@ -88,11 +89,13 @@ def detect(
             all classes, or those of single classes by their names.
         classes: Events to look for; None looks for all.
         exclude: Events not to look for, even where ``classes`` names them.
-        hysteresis: How far below its threshold the score of a class may fall while an event goes on, from 0 to 1; None
-            keeps ``detection``'s, here and below.
+        step: Seconds that the filter is long at whose steepest rises and falls events begin and end; 0 lets them begin
+            and end at their threshold.
+        hysteresis: For events at their threshold: how far below its threshold the score of a class may fall while an
+            event goes on, from 0 to 1; None keeps ``detection``'s, here and below.
         min_duration: Seconds; shorter events are dropped.
         max_gap: Seconds; gaps up to this inside one class are closed.
-        median: Seconds that the smoothing is long; 0 for none.
+        median: For events at their threshold: seconds that the smoothing is long; 0 for none.
         top_k: Scenes to name besides, best first, at least 1.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
 
@@ -117,6 +120,7 @@ def detect(
         engine.config.detection if detection is None else detection,
         threshold=None if isinstance(threshold, Mapping) else threshold,
         class_thresholds=threshold if isinstance(threshold, Mapping) else None,
+        step_s=step,
         hysteresis=hysteresis,
         min_duration_s=min_duration,
         max_gap_s=max_gap,

@@ -68,6 +68,7 @@ def override_detection(
     class_thresholds: Mapping[str, float] | None = None,
     min_duration_s: float | None = None,
     max_gap_s: float | None = None,
+    step_s: float | None = None,
     median_s: float | None = None,
     hysteresis: float | None = None,
 ) -> DetectionConfig:
@@ -79,16 +80,24 @@ def override_detection(
         class_thresholds: Thresholds of single classes, which go before ``threshold``.
         min_duration_s: Seconds.
         max_gap_s: Seconds.
+        step_s: Seconds.
         median_s: Seconds.
         hysteresis: How far below its threshold a class may fall while an event goes on.
 
     Raises:
-        ConfigError: A setting is out of its range.
+        ConfigError: A setting is out of its range, or has no part in events at steps.
     """
+    for name, value in (("median", median_s), ("hysteresis", hysteresis)):
+        if value is not None and (detection.step_s if step_s is None else step_s):
+            raise ConfigError(
+                f"{name} {value:g} was given for events that begin and end at steps, in which it has no part",
+                hint=f"leave {name} out, or set step to 0: events then begin and end at their threshold",
+            )
     given = {
         "threshold": threshold,
         "min_duration_s": min_duration_s,
         "max_gap_s": max_gap_s,
+        "step_s": step_s,
         "median_s": median_s,
         "hysteresis": hysteresis,
     }
