@@ -132,13 +132,13 @@ class DetectionConfig:
     """How frame probabilities become events.
 
     Args:
-        threshold: A class is active where its smoothed probability is at or above this, in [0, 1].
+        threshold: Lowest score of an event, in [0, 1].
         class_thresholds: Thresholds of single classes, which override ``threshold``.
-        hysteresis: How far below its threshold a class may fall while an event goes on, in [0, 1]; not below 0.01.
-        median_s: Length of the median filter in seconds, at most 60; 0 switches it off.
+        hysteresis: For events at their threshold: how far below it a class may fall while an event goes on, in [0, 1];
+            not below 0.01.
+        median_s: For events at their threshold: length of the median filter in seconds, at most 60; 0 switches it off.
         step_s: Length of the step filter in seconds, at most 60, at whose extrema events begin and end, see
-            ``compactcli.detection.steps``; ``hysteresis`` and ``median_s`` then have no part in them. 0 lets events
-            begin and end at their threshold.
+            ``compactcli.detection.steps``. 0 lets events begin and end at their threshold.
         merge_share: For events at steps: those with a mean score of this share of their own between them are one.
         max_gap_s: Gaps up to this many seconds inside one class are closed.
         min_duration_s: Events shorter than this many seconds are dropped, after gaps were closed.

@@ -18,7 +18,7 @@ class Event:
         onset: Start in seconds, at or after 0.
         offset: End in seconds, after the onset.
         label: Class name.
-        score: Highest smoothed probability inside the event, in [0, 1]; None for reference annotations.
+        score: How sure a detected event is, in [0, 1], see ``compactcli.detection``; None for reference annotations.
 
     Raises:
         ManifestError: The times are not finite numbers, or the event ends before it starts.

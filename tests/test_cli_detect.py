@@ -58,9 +58,20 @@ def test_durations(run_compact, two_sounds):
     assert detected(run_compact(*words, "--median", 1)[1]) == [("any", 1.0, 2.0)]
 
 
+def test_events_at_steps_have_boundaries_that_no_threshold_moves(run_compact, two_sounds):
+    words = ["detect", "--classes", "loud,faint", "--step", 0.64, two_sounds]
+    for threshold in (0.3, 0.9):
+        code, out, _ = run_compact(*words, "--threshold", threshold)
+        assert (code, detected(out)) == (0, [("loud", 1.0, 2.0), ("faint", 3.0, 3.4)])
+    assert detected(run_compact(*words, "--threshold", 0.99)[1]) == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--step", "0.64", "--median", "0"], "median 0 was given for events that begin and end at steps, in which"),
+        (["--step", "1", "--hysteresis", "0.2"], "hysteresis 0.2 was given for events that begin and end at steps"),
+        (["--step", "-1"], "step_s is -1.0, expected seconds, 0 or more"),
         (["--threshold", "loud"], "--threshold is 'loud', expected X or CLASS=X"),
         (["--threshold", "1.5"], "--threshold is '1.5', expected a number from 0 to 1"),
         (["--threshold", "hiss=0.5"], "'hiss' is not an event class of the model fake"),

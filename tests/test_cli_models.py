@@ -65,6 +65,14 @@ def test_info(run_compact, installed, on_terminal):
     assert facts["sample rate"].strip() == "16000 Hz"
 
 
+def test_info_names_what_has_a_part_in_events(run_compact, installed, monkeypatch):
+    monkeypatch.setattr("compactcli.checkpoint.read_config", lambda folder: with_detection(step_s=0.64))
+    _, out, _ = run_compact("models", "info", "fake", "--format", "table")
+    facts = dict(line.rstrip().split("  ", 1) for line in out.splitlines() if not line.startswith(" "))
+    assert (facts["step"].strip(), facts["merged at"].strip()) == ("0.64 s", "0.2 of the score")
+    assert {"median", "hysteresis"}.isdisjoint(facts)
+
+
 def test_info_names_the_thresholds_of_single_classes(run_compact, installed, monkeypatch):
     monkeypatch.setattr(
         "compactcli.checkpoint.read_config", lambda folder: with_detection(class_thresholds={"loud": 0.25})

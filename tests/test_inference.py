@@ -238,6 +238,11 @@ def test_override_of_detection_settings():
     assert (changed.median_s, changed.max_gap_s, changed.min_duration_s) == (0.0, 0.0, 0.0)
     assert override_detection(own, hysteresis=0.2) == dataclasses.replace(own, hysteresis=0.2)
     assert override_detection(dataclasses.replace(own, hysteresis=0.2), hysteresis=0.0) == own
+    at_steps = override_detection(own, step_s=0.64)
+    assert at_steps == dataclasses.replace(own, step_s=0.64)
+    assert override_detection(at_steps, step_s=0.0, median_s=0.1) == dataclasses.replace(own, median_s=0.1)
+    with pytest.raises(ConfigError, match="median 0.1 was given for events that begin and end at steps, in which it"):
+        override_detection(at_steps, median_s=0.1)
     with pytest.raises(ConfigError, match="hysteresis is 2"):
         override_detection(own, hysteresis=2)
     with pytest.raises(ConfigError, match="max_gap_s is nan"):
