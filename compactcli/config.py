@@ -149,7 +149,7 @@ class DetectionConfig:
     hysteresis: float = 0.0
     median_s: float = 0.2
     step_s: float = 0.0
-    merge_share: float = 0.2
+    merge_share: float = 0.25
     max_gap_s: float = 0.2
     min_duration_s: float = 0.1
 

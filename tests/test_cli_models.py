@@ -69,7 +69,7 @@ def test_info_names_what_has_a_part_in_events(run_compact, installed, monkeypatc
     monkeypatch.setattr("compactcli.checkpoint.read_config", lambda folder: with_detection(step_s=0.64))
     _, out, _ = run_compact("models", "info", "fake", "--format", "table")
     facts = dict(line.rstrip().split("  ", 1) for line in out.splitlines() if not line.startswith(" "))
-    assert (facts["step"].strip(), facts["merged at"].strip()) == ("0.64 s", "0.2 of the score")
+    assert (facts["step"].strip(), facts["merged at"].strip()) == ("0.64 s", "0.25 of the score")
     assert {"median", "hysteresis"}.isdisjoint(facts)
 
 
