@@ -5,7 +5,7 @@ from held-out recordings only. A condition changes each waveform after it was re
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from compactcli.metrics.segment import segment_metrics
 from compactcli.scores import FrameScores
 from compactcli.smoothing import smooth_scores
 from compactcli.soundscapes import Soundscape
+
+# far below a sample
+TOLERANCE_S = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,6 +167,23 @@ def detection_pairs(heard: Iterable[HeardSoundscape], detection: DetectionConfig
     ]
 
 
+def threshold_scores(scores: FrameScores, detection: DetectionConfig) -> FrameScores:
+    """Frame scores from which any threshold cuts the events that it gives in a detection.
+
+    Of events at their threshold these are the smoothed scores, without hysteresis. Of events at steps each frame has
+    the score of the event that it lies in, and 0 between events. Neither closes gaps or drops short events.
+    """
+    if not detection.step_s:
+        return smooth_scores(scores, detection.median_s)
+    everything = replace(detection, threshold=0.0, class_thresholds={}, max_gap_s=0.0, min_duration_s=0.0)
+    probabilities = np.zeros_like(scores.probabilities)
+    for event in detect_events(scores, everything):
+        # frame edges, both; computed in the same way, so that nothing but a last bit is between them
+        first, stop = np.searchsorted(scores.edges_s, (event.onset - TOLERANCE_S, event.offset - TOLERANCE_S))
+        probabilities[first:stop, scores.classes.index(event.label)] = event.score
+    return replace(scores, probabilities=probabilities)
+
+
 def event_calibration(heard: Sequence[HeardSoundscape]) -> EventCalibration:
     """Calibration of the frame probabilities before any smoothing, over all frames and classes."""
     scores, right = [], []
@@ -204,8 +224,8 @@ def evaluate(
 
     heard = hear_soundscapes(listen, config, held_out.soundscapes(n_soundscapes), report)
     pairs = detection_pairs(heard, config.detection)
-    smoothed = [
-        RecordingScores(scores=smooth_scores(item.scores, config.detection.median_s), reference=item.reference)
+    at_all_thresholds = [
+        RecordingScores(scores=threshold_scores(item.scores, config.detection), reference=item.reference)
         for item in heard
     ]
     esc50, esc50_classes = tagging_metrics(listen, config, held_out, "esc50", report)
@@ -221,10 +241,10 @@ def evaluate(
         urbansound8k_classes=urbansound8k_classes,
         segment=segment_metrics(pairs, config.events),
         event=event_metrics(pairs, config.events),
-        psds1=psds(smoothed, PSDS1),
-        psds2=psds(smoothed, PSDS2),
+        psds1=psds(at_all_thresholds, PSDS1),
+        psds2=psds(at_all_thresholds, PSDS2),
         event_calibration=event_calibration(heard),
         n_soundscapes=n_soundscapes,
-        median_s=config.detection.median_s,
+        detection=config.detection,
         condition=condition,
     )

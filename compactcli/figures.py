@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from compactcli.conditions import CLEAN, Condition
+from compactcli.config import DetectionConfig
 from compactcli.heldout import SCENE_CLIP_S, SOUNDSCAPE_S
 from compactcli.metrics.clip import ClipMetrics
 from compactcli.metrics.counts import DetectionMetrics
@@ -49,7 +50,7 @@ class Evaluation:
         psds2: The same that asks for the right class.
         event_calibration: Of the event head, on them.
         n_soundscapes: Number of soundscapes.
-        median_s: Seconds of the median over the scores behind ``psds1`` and ``psds2``, as the model detects.
+        detection: How the model detects, at its own thresholds, and at all of them for ``psds1`` and ``psds2``.
         condition: What happened to every recording before it was heard.
     """
 
@@ -66,7 +67,7 @@ class Evaluation:
     psds2: Psds
     event_calibration: EventCalibration
     n_soundscapes: int
-    median_s: float
+    detection: DetectionConfig
     condition: Condition = CLEAN
 
     def summary(self) -> list[tuple[str, str, str]]:
@@ -76,6 +77,8 @@ class Evaluation:
             return f"{100 * value:.1f} %"
 
         soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
+        step_s, median_s = self.detection.step_s, self.detection.median_s
+        boundaries = f"step {step_s:g} s" if step_s else f"median {median_s:g} s"
         recordings = f"{self.scenes.n_clips} recordings"
         clips = f"{self.scene_clips.n_clips} clips, long recordings cut every {SCENE_CLIP_S:g} s"
         return [
@@ -93,8 +96,8 @@ class Evaluation:
             ("segment-based (1 s) micro F1", f"{self.segment.micro.f1:.3f}", soundscapes),
             ("event-based (200 ms) macro F1", f"{self.event.macro.f1:.3f}", soundscapes),
             ("event-based (200 ms) micro F1", f"{self.event.micro.f1:.3f}", soundscapes),
-            (f"PSDS1 (median {self.median_s:g} s)", f"{self.psds1.value:.3f}", soundscapes),
-            (f"PSDS2 (median {self.median_s:g} s)", f"{self.psds2.value:.3f}", soundscapes),
+            (f"PSDS1 ({boundaries})", f"{self.psds1.value:.3f}", soundscapes),
+            (f"PSDS2 ({boundaries})", f"{self.psds2.value:.3f}", soundscapes),
             ("events, calibration error", f"{self.event_calibration.error:.3f}", soundscapes),
         ]
 
@@ -133,7 +136,8 @@ class Evaluation:
             return {
                 "score": round(result.value, 4),
                 "class_mean": round(result.class_mean, 4),
-                "median_s": self.median_s,
+                "step_s": self.detection.step_s,
+                "median_s": None if self.detection.step_s else self.detection.median_s,
                 "per_class": per_class,
             }
 

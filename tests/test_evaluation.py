@@ -7,6 +7,7 @@ import pytest
 from compactcli.conditions import CLEAN, Condition
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.datasets import TEST, VALIDATION
+from compactcli.detection import detect_events
 from compactcli.engine.base import LogitChunk
 from compactcli.errors import ManifestError
 from compactcli.evaluation import (
@@ -16,6 +17,7 @@ from compactcli.evaluation import (
     hear,
     scene_metrics,
     tag_scores,
+    threshold_scores,
 )
 from compactcli.events import Event, events_to_roll
 from compactcli.heldout import HeldOut
@@ -237,6 +239,23 @@ def test_event_probabilities_are_judged_frame_by_frame():
     unsure = HeardSoundscape(scores=scores, reference=reference, unsure=frozenset({"cat"}))
     assert event_calibration([unsure]).n_scores == 4
     assert event_calibration([unsure, sure]).n_scores == 12
+
+
+@pytest.mark.parametrize("settings", [{"median_s": 0.2}, {"median_s": 0.0}, {"step_s": 0.32}, {"step_s": 0.64}])
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
+def test_any_threshold_cuts_the_events_that_it_gives(settings, threshold):
+    generator = np.random.default_rng(8)
+    levels = generator.random((40, 2), dtype=np.float32) * (generator.random((40, 2)) < 0.4)
+    rough = np.repeat(levels, 10, axis=0)
+    edges_s = np.append(np.arange(400) * 0.04, 15.99)
+    scores = FrameScores(probabilities=rough, edges_s=edges_s, classes=("rain", "dog"))
+    detection = dataclasses.replace(EXACT, threshold=threshold, **settings)
+    cut = detect_events(threshold_scores(scores, detection), dataclasses.replace(EXACT, threshold=threshold))
+    expected = detect_events(scores, detection)
+    assert len(expected) > 3
+    assert [(event.onset, event.offset, event.label) for event in cut] == [
+        (event.onset, event.offset, event.label) for event in expected
+    ]
 
 
 def test_figures_are_json(held_out):

@@ -1,8 +1,10 @@
+import dataclasses
 import json
 
 import numpy as np
 
 from compactcli.conditions import Condition
+from compactcli.config import DetectionConfig
 from compactcli.figures import Evaluation, EventCalibration, confusion_pairs
 from compactcli.metrics.clip import clip_metrics
 from compactcli.metrics.counts import Counts, summarise
@@ -27,7 +29,7 @@ FIGURES = Evaluation(
         n_scores=4, error=0.23456, reliability=reliability([0.1, 0.1, 0.65, 0.7], [False, False, True, False])
     ),
     n_soundscapes=7,
-    median_s=0.2,
+    detection=DetectionConfig(median_s=0.2),
     condition=Condition(name="wet", description="under water", apply=np.negative),
 )
 
@@ -38,6 +40,7 @@ def test_figures_for_programs():
     assert plain["psds1"] == {
         "score": 0.1235,
         "class_mean": 0.3333,
+        "step_s": 0.0,
         "median_s": 0.2,
         "per_class": {"dog": 0.3333},
     }
@@ -58,6 +61,10 @@ def test_figures_for_people():
     assert ("PSDS2 (median 0.2 s)", "0.500", "7 soundscapes of 10 s") in summary
     assert ("events, calibration error", "0.235", "7 soundscapes of 10 s") in summary
     assert ("scenes, accuracy", "66.7 %", "3 recordings") in summary
+    at_steps = dataclasses.replace(FIGURES, detection=DetectionConfig(step_s=0.64))
+    assert ("PSDS1 (step 0.64 s)", "0.123", "7 soundscapes of 10 s") in at_steps.summary()
+    psds1 = at_steps.to_dict()["psds1"]
+    assert (psds1["step_s"], psds1["median_s"]) == (0.64, None)
     assert FIGURES.scene_confusions(10) == [("rain", "street", 1)]
 
 
