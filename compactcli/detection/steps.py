@@ -17,7 +17,8 @@ by its root mean square, with which 0.5 was near the best threshold on validatio
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,39 +31,20 @@ SMALLEST_RISE = 0.02
 Sums = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Edge:
-    """An edge between two frames.
-
-    Args:
-        frame: The frame after it.
-        sum: Of all scores before it.
-        sum_of_squares: Of the same.
-    """
+class _Edge(NamedTuple):
+    """An edge between two frames: the frame after it, and the sums of all scores before it and of their squares."""
 
     frame: int
     sum: float
     sum_of_squares: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Candidate:
-    """What may become a run.
-
-    Args:
-        first: Where it begins.
-        stop: Where it ends.
-        change: How the score changes where it ends.
-    """
+class _Candidate(NamedTuple):
+    """What may become a run: where it begins, where it ends, and how the score changes there."""
 
     first: _Edge
     stop: _Edge
-    change: float = -math.inf
-
-    @property
-    def mean(self) -> float:
-        """Mean score."""
-        return _mean(self.first, self.stop)
+    change: float
 
     @property
     def score(self) -> float:
@@ -164,23 +146,30 @@ class StepFinder:
         falls = places[firsts] % n_edges
         is_begin = begins.T.ravel()[heads]
         is_open = np.array([item is not None for item in self._open])
+        parts = np.flatnonzero(is_begin | is_open[columns])
+        columns = columns[parts]
+        candidates = map(
+            _Candidate,
+            self._edges(edges[parts], columns),
+            self._edges(falls[parts], columns),
+            deepest[parts].tolist(),
+        )
         settled = []
-        for part in np.flatnonzero(is_begin | is_open[columns]).tolist():
-            column = int(columns[part])
-            stop, change = self._edge(int(falls[part]), column), float(deepest[part])
-            if is_begin[part]:
+        for column, begins_here, candidate in zip(columns.tolist(), is_begin[parts].tolist(), candidates, strict=True):
+            if begins_here:
                 settled += self._merge(column)
-                self._open[column] = _Candidate(first=self._edge(int(edges[part]), column), stop=stop, change=change)
+                self._open[column] = candidate
                 continue
-            candidate = self._open[column]
-            if candidate is not None and change < candidate.change:
-                self._open[column] = _Candidate(first=candidate.first, stop=stop, change=change)
+            before = self._open[column]
+            if before is not None and candidate.change < before.change:
+                self._open[column] = candidate._replace(first=before.first)
         return settled
 
-    def _edge(self, index: int, column: int) -> _Edge:
-        frame = self._n_judged + index
-        row = self._sums[frame - self._origin, :, column]
-        return _Edge(frame=frame, sum=float(row[0]), sum_of_squares=float(row[1]))
+    def _edges(self, indices: Frames, columns: Frames) -> Iterator[_Edge]:
+        """Edges by their place among those that are looked at."""
+        frames = self._n_judged + indices
+        sums, sums_of_squares = self._sums[frames - self._origin, :, columns].T.tolist()
+        return map(_Edge, frames.tolist(), sums, sums_of_squares)
 
     def _merge(self, column: int) -> list[_Settled]:
         """Put what is open to what came before it, or in its place; what came before is then settled."""
@@ -193,8 +182,8 @@ class StepFinder:
             return []
         # a candidate begins after the one before it has ended: a rise is no fall
         between = _mean(before.stop, candidate.first)
-        if between >= self._merge_share * max(before.mean, candidate.mean):
-            self._merged[column] = _Candidate(first=before.first, stop=candidate.stop)
+        if between >= self._merge_share * max(_mean(before.first, before.stop), _mean(candidate.first, candidate.stop)):
+            self._merged[column] = candidate._replace(first=before.first)
             return []
         return [(column, before)]
 
