@@ -123,7 +123,7 @@ Threshold = Annotated[
     typer.Option(
         "--threshold",
         metavar="X|CLASS=X",
-        help="Score from 0 to 1 at or above which a class becomes active: for all classes, or for one. Repeatable.",
+        help="Lowest score of an event, from 0 to 1: for all classes, or for one. Repeatable.",
         show_default="the model's, 0.5",
         rich_help_panel=EVENTS,
     ),
@@ -133,7 +133,7 @@ Step = Annotated[
     typer.Option(
         "--step",
         metavar="SECONDS",
-        help="Let events begin and end where their score rises and falls most steeply, looking this far; 0 lets them "
+        help="Let events begin and end where their score rises and falls most steeply over this long; 0 lets them "
         "begin and end at their threshold. Up to 60.",
         show_default="the model's",
         rich_help_panel=EVENTS,

@@ -85,8 +85,8 @@ def detect(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
         detection: How probabilities become events; None takes the model's own settings. ``override_detection`` changes
             some of those.
-        threshold: Score from 0 to 1 at or above which a class becomes active, in the place of ``detection``'s: one for
-            all classes, or those of single classes by their names.
+        threshold: Lowest score of an event, from 0 to 1, in the place of ``detection``'s: one for all classes, or those
+            of single classes by their names.
         classes: Events to look for; None looks for all.
         exclude: Events not to look for, even where ``classes`` names them.
         step: Seconds that the filter is long at whose steepest rises and falls events begin and end; 0 lets them begin
