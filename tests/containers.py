@@ -38,7 +38,7 @@ def container_bytes(suffix, waveform, rate, *, options=None, pictures=0):
         pictures: Pictures beside the sound.
     """
     kind = KINDS[suffix]
-    layout = "mono" if waveform.shape[1] == 1 else "stereo"
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[waveform.shape[1]]
     # an index that moves to the front is read from the file again
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made"

@@ -86,6 +86,23 @@ def test_without_the_package_a_file_says_what_it_needs(write, monkeypatch):
     assert "pip install av" in caught.value.hint
 
 
+@pytest.mark.parametrize("movflags", ["+frag_keyframe+empty_moov", "+frag_keyframe+empty_moov+default_base_moof"])
+def test_what_is_written_while_it_is_sent(movflags, write):
+    path = write(".m4a", burst(44100), options={"movflags": movflags})
+    with open_audio(path, sample_rate=RATE) as reader:
+        assert reader.info.n_frames is None or reader.info.n_frames > 0
+        assert 0 <= sum(map(len, reader)) / RATE - 2 < 0.05
+    assert reader.damage is None
+
+
+def test_surround_sound(write):
+    path = write(".mka", np.repeat(burst(8000), 6, axis=1) * [1, 0, 0, 0, 0, 0], rate=8000)
+    with open_audio(path, sample_rate=8000) as reader:
+        waveform = np.concatenate(list(reader))
+    assert reader.info.n_channels == 6
+    np.testing.assert_allclose(waveform, burst(8000)[:, 0] / 6, atol=1e-4)
+
+
 def cut(path, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])

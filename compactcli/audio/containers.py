@@ -192,10 +192,11 @@ def _decode(opened: "InputContainer", stream: "AudioStream") -> Iterator[npt.NDA
 
 def _promised_s(opened: "InputContainer", stream: "AudioStream") -> Fraction | None:
     """Seconds of sound, as the header says; None where it does not know."""
-    if stream.duration is not None and stream.time_base is not None:
+    # what is written while it is sent says 0
+    if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     # that of the whole file is that of its pictures too
-    if opened.duration is None or len(opened.streams) > 1:
+    if not opened.duration or len(opened.streams) > 1:
         return None
     return Fraction(opened.duration, 1_000_000)
 
