@@ -20,14 +20,12 @@ KINDS = {
     ".m4a": Kind("ipod", "aac"),
     ".webm": Kind("webm", "libopus", "flt"),
     ".mka": Kind("matroska", "flac", "s16"),
-    ".wma": Kind("asf", "wmav2"),
     ".aac": Kind("adts", "aac"),
-    ".avi": Kind("avi", "pcm_s16le", "s16"),
     ".wv": Kind("wv", "wavpack", "s16p"),
 }
 
 
-def container_bytes(suffix, waveform, rate, *, options=None, pictures=0):
+def container_bytes(suffix, waveform, rate, *, options=None, pictures=0, gap=0):
     """A recording as bytes.
 
     Args:
@@ -36,17 +34,18 @@ def container_bytes(suffix, waveform, rate, *, options=None, pictures=0):
         rate: Hz.
         options: The muxer's.
         pictures: Pictures beside the sound.
+        gap: Samples that the second half comes late.
     """
     kind = KINDS[suffix]
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[waveform.shape[1]]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[waveform.shape[1]]
     # an index that moves to the front is read from the file again
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made"
-        _write(path, kind, waveform, rate, layout, options or {}, pictures)
+        _write(path, kind, waveform, rate, layout, options or {}, pictures, gap)
         return path.read_bytes()
 
 
-def _write(path, kind, waveform, rate, layout, options, pictures):
+def _write(path, kind, waveform, rate, layout, options, pictures, gap):
     with av.open(str(path), "w", format=kind.muxer, options={"fflags": "+bitexact", **options}) as output:
         sound = output.add_stream(kind.codec, rate=rate, layout=layout) if len(waveform) else None
         if sound is not None:
@@ -54,9 +53,10 @@ def _write(path, kind, waveform, rate, layout, options, pictures):
         if pictures:
             add_pictures(output, pictures)
         for start in range(0, len(waveform), 1024):
-            piece = np.ascontiguousarray(waveform[start : start + 1024].T, np.float32)
-            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
-            frame.sample_rate, frame.pts = rate, start
+            # packed: PyAV 18 knows no planes beyond the seventh
+            piece = np.ascontiguousarray(waveform[start : start + 1024], np.float32).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
+            frame.sample_rate, frame.pts = rate, start + (gap if start >= len(waveform) // 2 else 0)
             for converted in av.AudioResampler(format=kind.sample_format).resample(frame):
                 output.mux(sound.encode(converted))
         if sound is not None:
@@ -65,7 +65,7 @@ def _write(path, kind, waveform, rate, layout, options, pictures):
 
 def add_pictures(output, count):
     stream = output.add_stream("mpeg4", rate=25)
-    stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = 2048, 2048, "yuv420p"
     for _ in range(count):
-        output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((2048, 2048, 3), np.uint8), format="rgb24")))
     output.mux(stream.encode(None))

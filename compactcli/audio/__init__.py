@@ -12,7 +12,8 @@ A recording counts as damaged when
 - a RIFF, RF64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file. Sizes from
   0x7FFF0000 up are what programs write that do not know the length, and promise nothing;
 - an Ogg stream does not end with a whole last page;
-- more than 0.2 s of what an MP4 or Matroska header promises is missing. Other containers promise nothing.
+- more than 0.2 s of what an MP4, Matroska or WavPack header promises is missing, or is left out between two time
+  stamps of any container. AMR and raw AAC promise nothing.
 
 An MP3 without a Xing or VBRI header has no promise: the decoder's guess is ignored and the file is read to its end.
 

@@ -1,6 +1,7 @@
 """Sound in containers that libsndfile does not know, such as those of phones: FFmpeg's libraries read it, by PyAV."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # more frames than anything could hold: the header does not know
 _UNKNOWN_FRAMES = 2**62
+# between the time stamp of a piece and the end of what came before it
+LONGEST_GAP_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +41,14 @@ class Container:
 
 
 MP4 = Container(name="MP4", demuxer="mov", promises_duration=True)
-# where a file has them, and what they say
+# where a file has them, and what they say; AVI and WMA are not among them, because a cut one looks whole
 _MAGIC = (
     (4, b"ftyp", MP4),
     (4, b"moov", MP4),
     (4, b"mdat", MP4),
     (0, b"\x1a\x45\xdf\xa3", Container(name="Matroska", demuxer="matroska", promises_duration=True)),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Container(name="ASF", demuxer="asf")),
     (0, b"#!AMR", Container(name="AMR", demuxer="amr")),
-    (0, b"wvpk", Container(name="WavPack", demuxer="wv")),
-    (8, b"AVI ", Container(name="AVI", demuxer="avi")),
+    (0, b"wvpk", Container(name="WavPack", demuxer="wv", promises_duration=True)),
 )
 CONTAINER_NAMES = frozenset(container.name for _, _, container in _MAGIC)
 MAGIC_LENGTH = max(start + len(text) for start, text, _ in _MAGIC)
@@ -76,7 +77,8 @@ def find_container(head: bytes) -> Container | None:
 def open_container(name: str, path: Path, container: Container) -> "Iterator[ContainerDecoder]":
     """Open a container for decoding from front to back.
 
-    Of several sound tracks the one that FFmpeg takes for the best is read; pictures are not.
+    Of several sound tracks the one that FFmpeg takes for the best is read. No decoder of pictures is used, not even to
+    look at cover art. Times count from the first sound.
 
     Args:
         name: The recording, as messages shall call it.
@@ -95,9 +97,10 @@ def open_container(name: str, path: Path, container: Container) -> "Iterator[Con
     import av
 
     av.logging.set_level(av.logging.PANIC)
+    options = {"codec_whitelist": _audio_decoders()}
     try:
         # a name with a colon in it would be an address
-        opened = av.open(f"file:{path}", "r", format=container.demuxer, metadata_errors="replace")
+        opened = av.open(f"file:{path}", "r", format=container.demuxer, metadata_errors="replace", options=options)
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(
             f"{name} begins as {container.name} does and cannot be read ({_reason(error)}), expected a recording",
@@ -171,21 +174,46 @@ class ContainerDecoder:
         return True
 
 
+@functools.cache
+def _audio_decoders() -> str:
+    """FFmpeg's names of what decodes sound."""
+    import av
+
+    return ",".join(sorted(name for name in av.codecs_available if _decodes_sound(name)))
+
+
+def _decodes_sound(name: str) -> bool:
+    import av
+
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except ValueError:  # it encodes only
+        return False
+
+
 def _decode(opened: "InputContainer", stream: "AudioStream") -> Iterator[npt.NDArray[np.float32]]:
     """Pieces of shape ``(n_frames, n_channels)``, none of them empty."""
     import av
 
-    resampler, layout = None, None
+    resampler, layout, start_s, n_frames = None, None, 0.0, 0
     try:
         for frame in opened.decode(stream):
             found = (frame.sample_rate, frame.layout.name)
             if resampler is None:
-                resampler, layout = av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate), found
+                resampler, layout = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate), found
             if found != layout:
                 raise DecodingError("its rate or its channels change")
+            if frame.time is not None:
+                start_s = frame.time if n_frames == 0 else start_s
+                gap_s = frame.time - start_s - n_frames / frame.sample_rate
+                # what comes after would be heard too early
+                if gap_s > LONGEST_GAP_S:
+                    raise DecodingError(f"{gap_s:.2f} s of sound are missing")
+            n_frames += frame.samples
             for piece in resampler.resample(frame):
                 if piece.samples:
-                    yield piece.to_ndarray().astype(np.float32, copy=False).T
+                    # packed: PyAV 18 crashes on planes of eight channels and more
+                    yield piece.to_ndarray().astype(np.float32, copy=False).reshape(piece.samples, -1)
     except (av.FFmpegError, ValueError) as error:
         raise DecodingError(_reason(error)) from error
 

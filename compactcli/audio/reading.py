@@ -137,7 +137,7 @@ def open_audio(
 
     Args:
         path: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF or another format that libsndfile reads; where the package ``av``
-            is installed, also MP4 (M4A), WebM, WMA and others, see ``compactcli.audio.containers``.
+            is installed, also MP4 (M4A), WebM and others, see ``compactcli.audio.containers``.
         sample_rate: Hz of the blocks.
         limits: What is too much.
         name: What messages and ``info.path`` call the recording; None takes ``path``.
