@@ -97,7 +97,8 @@ class EventConfig:
         unsure: Classes often heard beneath others. Where the teacher hears one that the label does not
             name, its target is left open.
         unsure_probability: Teacher probability from which that holds.
-        teacher: Event class to AudioSet display names; needed for unsure classes, and for all to learn its shares.
+        teacher: Event class to AudioSet display names; needed for unsure classes, and for all to learn its shares by
+            name.
     """
 
     classes: tuple[str, ...]
@@ -173,13 +174,15 @@ class OptimisationConfig:
         frame_weight: Weight of the frame-wise event loss.
         tag_weight: Weight of the clip-wise event loss (softmax over events, where one clip has one label).
         teacher_share: Share of that loss' target that is what the teacher hears rather than the label.
+        teacher_hears: By what it is known what the teacher hears: ``names``, its classes that ``events.teacher`` maps
+            to ours, or ``embedding``, classifiers on its embedding that never heard the recording they speak of.
         weak_weight: Weight of the clip-wise event loss by pooled probabilities.
         scene_weight: Weight of the scene loss.
         teacher_weight: Weight of the loss on the teacher's class probabilities.
         embedding_weight: Weight of the loss on the teacher's embedding.
         start_share: Share of the weights that training started from in the weights that it ends with.
         dropout: Share of the embedding's channels that the heads do without, drawn for each clip.
-        precision: ``fp32`` or ``bf16`` (mixed).
+        precision: ``fp32`` or ``bf16`` (mixed); a CPU without units for bfloat16 computes in ``fp32`` either way.
         validate_every: Steps between validations.
         save_every: Steps between checkpoints to resume from.
     """
@@ -192,6 +195,7 @@ class OptimisationConfig:
     frame_weight: float = 1.0
     tag_weight: float = 1.0
     teacher_share: float = 0.0
+    teacher_hears: str = "names"
     weak_weight: float = 0.5
     scene_weight: float = 1.0
     teacher_weight: float = 50.0
@@ -205,6 +209,10 @@ class OptimisationConfig:
     def __post_init__(self) -> None:
         require(self.precision in ("fp32", "bf16"), f"precision is '{self.precision}', expected 'fp32' or 'bf16'")
         require(0 <= self.teacher_share <= 1, f"teacher_share is {self.teacher_share}, expected 0 to 1")
+        require(
+            self.teacher_hears in ("names", "embedding"),
+            f"teacher_hears is '{self.teacher_hears}', expected 'names' or 'embedding'",
+        )
         require(0 <= self.start_share < 1, f"start_share is {self.start_share}, expected a share from 0 up to 1")
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, expected a share from 0 up to 1")
         require(0 < self.warmup_steps < self.steps, f"warmup_steps is {self.warmup_steps} of {self.steps} steps")
@@ -246,8 +254,9 @@ class Recipe:
         lists = (*self.events.continuous, *self.events.unsure, *self.events.teacher)
         unknown = sorted((targets | set(lists)) - set(self.events.classes))
         unmapped = sorted(set(self.events.classes) - set(self.events.teacher))
+        by_names = self.optimisation.teacher_share > 0 and self.optimisation.teacher_hears == "names"
         require(
-            self.optimisation.teacher_share == 0 or not unmapped,
+            not by_names or not unmapped,
             f"teacher_share is {self.optimisation.teacher_share}, but events.teacher maps nothing to {unmapped}",
         )
         require(not unknown, f"recipe '{self.name}' uses event classes {unknown} that are not in events.classes")

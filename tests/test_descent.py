@@ -46,7 +46,26 @@ def test_a_step_goes_against_the_gradient_at_the_schedules_rate_and_never_too_fa
         assert weight.item() - before == pytest.approx(-np.sign(slope) * moved * 0.2 * (step + 1), rel=1e-4)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
-def test_precision_is_that_of_the_options(name, dtype):
+@pytest.mark.parametrize(
+    ("name", "cpu", "dtype"),
+    [
+        ("bf16", "AVX512", torch.bfloat16),
+        ("bf16", "SVE256", torch.bfloat16),
+        ("fp32", "AVX512", torch.float32),
+        # emulated there, many times as slowly
+        ("bf16", "AVX2", torch.float32),
+        ("bf16", "DEFAULT", torch.float32),
+    ],
+)
+def test_precision_is_that_of_the_options_where_the_cpu_can(name, cpu, dtype, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: cpu)
     with precision(torch.device("cpu"), OptimisationConfig(precision=name)):
         assert nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+
+
+def test_a_gpu_is_taken_at_the_options_word(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, *, enabled: asked.append((device, dtype, enabled)))
+    precision(torch.device("cuda"), OptimisationConfig(precision="bf16"))
+    assert asked == [("cuda", torch.bfloat16, True)]

@@ -94,6 +94,11 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path):
         (OptimisationConfig, {"start_share": 1.0}, r"start_share is 1.0, expected a share from 0 up to 1"),
         (OptimisationConfig, {"dropout": 1.0}, r"dropout is 1.0, expected a share from 0 up to 1"),
         (OptimisationConfig, {"teacher_share": -0.1}, r"teacher_share is -0.1, expected 0 to 1"),
+        (
+            OptimisationConfig,
+            {"teacher_hears": "voices"},
+            r"teacher_hears is 'voices', expected 'names' or 'embedding'",
+        ),
         (OptimisationConfig, {"batch_size": 1}, r"batch_size is 1, expected at least 2"),
     ],
 )
@@ -121,6 +126,11 @@ def test_shares_of_the_teacher_ask_for_a_mapping_of_every_event(tmp_path):
     text = RECIPE.replace("[optimisation]", "[optimisation]\nteacher_share = 0.5")
     with pytest.raises(ConfigError, match=r"teacher_share is 0.5, but events.teacher maps nothing to \['dog', 'music'"):
         read_recipe(write(tmp_path, text))
+
+
+def test_shares_by_the_embedding_need_no_mapping(tmp_path):
+    text = RECIPE.replace("[optimisation]", '[optimisation]\nteacher_share = 0.5\nteacher_hears = "embedding"')
+    assert read_recipe(write(tmp_path, text)).optimisation.teacher_hears == "embedding"
 
 
 def test_another_fold_is_held_out(tiny_recipe):

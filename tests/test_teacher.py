@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from compactcli.datasets import TEST, TRAIN, Recording
+from compactcli.datasets import DROPPED, TEST, TRAIN, Recording, read_corpus
 from compactcli.errors import ManifestError
-from compactcli.teacher import event_tags, teacher_columns
+from compactcli.teacher import embedding_tags, event_tags, load_teacher, teacher_columns
 
 CLASSES = ("Speech", "Music", "Rain", "Dog", "Siren", "Bark")
 MAPPING = {"dog": ("Dog", "Bark"), "rain": ("Rain",), "siren": ("Siren",), "speech": ("Speech",), "music": ("Music",)}
@@ -69,6 +69,87 @@ def test_no_shares_without_a_whole_mapping_and_labels(tiny_recipe, why):
     first = np.array([0] if why == "an event is not mapped" else [-1])
     probabilities = np.full((1, 6), 0.5, np.float32)
     assert not event_tags(probabilities, CLASSES, recordings_of(["dog"]), first, mapped(tiny_recipe, mapping)).any()
+
+
+def embedded(recordings, recipe, *, size=24, seed=0):
+    """An embedding per recording: the direction of its event, and the recording's own."""
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(len(recipe.events.classes), size)).astype(np.float32)
+    of_event = np.stack([directions[recipe.events.classes.index(item.event)] for item in recordings])
+    return of_event + 0.3 * rng.normal(size=of_event.shape).astype(np.float32)
+
+
+def test_classifiers_on_the_embedding_tell_its_events_apart(tiny_recipe):
+    events = tiny_recipe.events.classes
+    recordings = [*recordings_of(events * 4), *recordings_of(events, split=TEST)]
+    embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
+    tags = embedding_tags(embeddings, recordings, np.arange(n), np.ones(n, np.int64), tiny_recipe)
+    np.testing.assert_allclose(tags.sum(axis=1), np.ones(n), rtol=1e-5)
+    assert [events[index] for index in tags.argmax(axis=1)] == [item.event for item in recordings]
+    assert tags.max(axis=1).min() > 0.5
+
+
+@pytest.mark.parametrize("n_takes", [1, 3])
+def test_no_classifier_speaks_of_what_it_was_fitted_to(tiny_recipe, n_takes):
+    # a mislabelled source: whoever was fitted to it or to its other takes would repeat the label
+    recordings = recordings_of(tiny_recipe.events.classes * 6, n_takes=n_takes)
+    embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
+    wrong = [dataclasses.replace(item, event="rain") if item.source == "0" else item for item in recordings]
+    first, count = np.arange(n), np.ones(n, np.int64)
+    tags = embedding_tags(embeddings, wrong, first, count, tiny_recipe)
+    assert {tiny_recipe.events.classes[index] for index in tags[:n_takes].argmax(axis=1)} == {recordings[0].event}
+    # and with its true label the answer there is the same to the last digit
+    np.testing.assert_array_equal(
+        tags[:n_takes], embedding_tags(embeddings, recordings, first, count, tiny_recipe)[:n_takes]
+    )
+
+
+def test_all_windows_of_a_source_count_once_together(tiny_recipe):
+    recordings = recordings_of(tiny_recipe.events.classes * 3)
+    embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
+    once = embedding_tags(embeddings, recordings, np.arange(n), np.ones(n, np.int64), tiny_recipe)
+    # the last recording is longer: the same again and again
+    count = np.ones(n, np.int64)
+    count[-1] = 30
+    longer = np.concatenate([embeddings, np.repeat(embeddings[-1:], 29, axis=0)])
+    more = embedding_tags(longer, recordings, np.arange(n), count, tiny_recipe)
+    np.testing.assert_allclose(more[:n], once, atol=1e-3)
+    np.testing.assert_allclose(more[n:], np.repeat(more[n - 1 : n], 29, axis=0), atol=1e-6)
+
+
+def test_an_event_that_nothing_trains_has_no_share(tiny_recipe):
+    recordings = recordings_of(["rain", "music", "siren"] * 3)
+    n = len(recordings)
+    tags = embedding_tags(
+        embedded(recordings, tiny_recipe), recordings, np.arange(n), np.ones(n, np.int64), tiny_recipe
+    )
+    silent = [tiny_recipe.events.classes.index(name) for name in ("dog", "speech")]
+    assert not tags[:, silent].any()
+    np.testing.assert_allclose(tags.sum(axis=1), np.ones(n), rtol=1e-5)
+
+
+def test_too_few_sources_to_leave_some_out_give_no_shares(tiny_recipe):
+    recordings = recordings_of(["rain", "music", "siren", "dog"])
+    embeddings = embedded(recordings, tiny_recipe)
+    assert not embedding_tags(embeddings, recordings, np.arange(4), np.ones(4, np.int64), tiny_recipe).any()
+
+
+def test_the_recipe_says_by_what_the_teacher_is_heard(tiny_corpus, tiny_recipe):
+    recordings = [item for item in read_corpus(tiny_corpus, tiny_recipe) if item.split != DROPPED]
+    mapping = dict.fromkeys(tiny_recipe.events.classes, ("Speech",))
+
+    def teacher(hears):
+        options = dataclasses.replace(tiny_recipe.optimisation, teacher_hears=hears)
+        return load_teacher(
+            tiny_corpus, recordings, dataclasses.replace(mapped(tiny_recipe, mapping), optimisation=options)
+        )
+
+    names, embedding = teacher("names"), teacher("embedding")
+    expected = event_tags(names.probabilities, names.classes, recordings, names.first, mapped(tiny_recipe, mapping))
+    np.testing.assert_array_equal(names.tags, expected)
+    expected = embedding_tags(names.embeddings, recordings, names.first, names.count, tiny_recipe)
+    np.testing.assert_array_equal(embedding.tags, expected)
+    assert np.abs(embedding.tags - names.tags).max() > 0.1
 
 
 def test_columns_are_those_of_the_names(tiny_recipe):
