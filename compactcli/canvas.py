@@ -71,7 +71,12 @@ def _import_matplotlib() -> None:
     os.environ["MPLBACKEND"] = "agg"  # a display that it does not know would end the import
     try:
         import matplotlib  # noqa: F401
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        raise ConfigError(
+            f"matplotlib cannot be imported: {error}",
+            hint="install it again: pip install --force-reinstall matplotlib",
+        ) from error
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"matplotlib cannot be imported: {error}",
             hint="mend or remove the file matplotlibrc in this folder, or in your settings",

@@ -160,10 +160,12 @@ class DetectionConfig:
         require(0 <= self.merge_share <= 1, f"merge_share is {self.merge_share}, expected a number from 0 to 1")
         for name in ("median_s", "step_s", "max_gap_s", "min_duration_s"):
             value = getattr(self, name)
-            require(math.isfinite(value) and value >= 0, f"{name} is {value}, expected seconds, 0 or more")
+            known_as = name.removesuffix("_s")  # on the command line and in Python
+            require(math.isfinite(value) and value >= 0, f"{known_as} is {value}, expected seconds, 0 or more")
         for name in ("median_s", "step_s"):
             value = getattr(self, name)
-            require(value <= LONGEST_FILTER_S, f"{name} is {value}, expected at most {LONGEST_FILTER_S}")
+            known_as = name.removesuffix("_s")
+            require(value <= LONGEST_FILTER_S, f"{known_as} is {value} s, expected at most {LONGEST_FILTER_S:g} s")
 
     def threshold_of(self, label: str) -> float:
         """Threshold that holds for one class."""

@@ -66,6 +66,7 @@ def test_a_matplotlib_that_is_broken_ends_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setenv("MPLBACKEND", "svg")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    with pytest.raises(ConfigError, match="matplotlib cannot be imported: "):
+    with pytest.raises(ConfigError, match="matplotlib cannot be imported: ") as caught:
         require_canvas("compact plot")
+    assert caught.value.hint == "install it again: pip install --force-reinstall matplotlib"
     assert os.environ["MPLBACKEND"] == "svg"

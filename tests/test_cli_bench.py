@@ -134,7 +134,7 @@ def test_a_table_is_for_eyes(run, write_tone):
     lines = [line.split("  ") for line in out.splitlines()]
     assert lines[2] == ["tiny on cpu, 0.03 minutes of audio, 1 recordings; median of 1 round"]
     assert [line[0] for line in lines[5:11]] == ["compact onnx"] * 6
-    assert "of libsndfile alone" in lines[5]
+    assert "of the decoder alone" in lines[5]
     assert "compact --help" in out and "x torch's time" in out
 
 

@@ -71,16 +71,16 @@ def test_events_at_steps_have_boundaries_that_no_threshold_moves(run_compact, tw
     [
         (["--step", "0.64", "--median", "0"], "median 0 was given for events that begin and end at steps, in which"),
         (["--step", "1", "--hysteresis", "0.2"], "hysteresis 0.2 was given for events that begin and end at steps"),
-        (["--step", "-1"], "step_s is -1.0, expected seconds, 0 or more"),
+        (["--step", "-1"], "step is -1.0, expected seconds, 0 or more"),
         (["--threshold", "loud"], "--threshold is 'loud', expected X or CLASS=X"),
         (["--threshold", "1.5"], "--threshold is '1.5', expected a number from 0 to 1"),
         (["--threshold", "hiss=0.5"], "'hiss' is not an event class of the model fake"),
         (["--threshold", "0.5", "--threshold", "0.6"], "--threshold 0.6 is the second for all classes"),
         (["--classes", "loud,hiss"], "'hiss' is not an event class"),
         (["--classes", ","], "no event class is left"),
-        (["--median", "-1"], "median_s is -1.0, expected seconds, 0 or more"),
-        (["--max-gap", "nan"], "max_gap_s is nan"),
-        (["--min-duration", "inf"], "min_duration_s is inf"),
+        (["--median", "-1"], "median is -1.0, expected seconds, 0 or more"),
+        (["--max-gap", "nan"], "max_gap is nan"),
+        (["--min-duration", "inf"], "min_duration is inf"),
     ],
 )
 def test_wrong_options_do_nothing(words, message, run_compact, two_sounds, tmp_path):

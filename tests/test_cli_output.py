@@ -168,4 +168,4 @@ def test_reader_that_leaves_ends_the_run_quietly():
     os.read(reading, 10)
     os.close(reading)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (1, b"")
+    assert (process.returncode, err) == (141, b"")

@@ -245,7 +245,7 @@ def test_override_of_detection_settings():
         override_detection(at_steps, median_s=0.1)
     with pytest.raises(ConfigError, match="hysteresis is 2"):
         override_detection(own, hysteresis=2)
-    with pytest.raises(ConfigError, match="max_gap_s is nan"):
+    with pytest.raises(ConfigError, match="max_gap is nan"):
         override_detection(own, max_gap_s=math.nan)
 
 

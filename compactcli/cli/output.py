@@ -18,6 +18,9 @@ from compactcli.cli.options import STDIN
 from compactcli.errors import CompactError, ConfigError
 from compactcli.formats import encode
 
+# what shells say of a program that a closed pipe ended; Windows has no such signal to take the number from
+EXIT_CLOSED_PIPE = 128 + 13
+
 Write = Callable[[str | bytes], None]
 
 
@@ -120,7 +123,7 @@ def _stdout() -> Iterator[Write]:
         except BrokenPipeError as error:
             # the interpreter flushes standard output once more when it ends, and would complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from error
+            raise typer.Exit(EXIT_CLOSED_PIPE) from error
         except OSError as error:
             raise unwritable("standard output", error) from error
 
