@@ -201,3 +201,10 @@ def test_names_are_names(name, write, monkeypatch, tmp_path):
 @pytest.mark.parametrize("text", ["free text", "MAC addresses", "citywide news", "\x7fELF", "GIF89a", "%PDF-1.7"])
 def test_other_files_are_not_taken_for_containers(text):
     assert containers.find_container(text.encode().ljust(20)) is None
+
+
+def test_what_ffmpeg_says_is_left_to_the_program(write, monkeypatch):
+    asked = []
+    monkeypatch.setattr("av.logging.set_level", asked.append)
+    read_audio(write(".m4a", burst(44100)), sample_rate=RATE)
+    assert asked == []

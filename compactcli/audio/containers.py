@@ -96,7 +96,6 @@ def open_container(name: str, path: Path, container: Container) -> "Iterator[Con
         )
     import av
 
-    av.logging.set_level(av.logging.PANIC)
     options = {"codec_whitelist": _audio_decoders()}
     try:
         # a name with a colon in it would be an address
