@@ -25,7 +25,7 @@ KINDS = {
 }
 
 
-def container_bytes(suffix, waveform, rate, *, options=None, pictures=0, gap=0):
+def container_bytes(suffix, waveform, rate, *, options=None, pictures=0, late=0, gap=0):
     """A recording as bytes.
 
     Args:
@@ -34,18 +34,19 @@ def container_bytes(suffix, waveform, rate, *, options=None, pictures=0, gap=0):
         rate: Hz.
         options: The muxer's.
         pictures: Pictures beside the sound.
-        gap: Samples that the second half comes late.
+        late: Samples that all of it comes late.
+        gap: Samples that the second half comes later still.
     """
     kind = KINDS[suffix]
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[waveform.shape[1]]
     # an index that moves to the front is read from the file again
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made"
-        _write(path, kind, waveform, rate, layout, options or {}, pictures, gap)
+        _write(path, kind, waveform, rate, layout, options or {}, pictures, late, gap)
         return path.read_bytes()
 
 
-def _write(path, kind, waveform, rate, layout, options, pictures, gap):
+def _write(path, kind, waveform, rate, layout, options, pictures, late, gap):
     with av.open(str(path), "w", format=kind.muxer, options={"fflags": "+bitexact", **options}) as output:
         sound = output.add_stream(kind.codec, rate=rate, layout=layout) if len(waveform) else None
         if sound is not None:
@@ -56,7 +57,7 @@ def _write(path, kind, waveform, rate, layout, options, pictures, gap):
             # packed: PyAV 18 knows no planes beyond the seventh
             piece = np.ascontiguousarray(waveform[start : start + 1024], np.float32).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
-            frame.sample_rate, frame.pts = rate, start + (gap if start >= len(waveform) // 2 else 0)
+            frame.sample_rate, frame.pts = rate, start + late + (gap if start >= len(waveform) // 2 else 0)
             for converted in av.AudioResampler(format=kind.sample_format).resample(frame):
                 output.mux(sound.encode(converted))
         if sound is not None:

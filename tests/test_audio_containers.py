@@ -84,6 +84,23 @@ def test_sound_after_a_gap_is_not_heard_too_early(suffix, write):
     assert re.match(r"the decoder gave up after \d\.\d\d s \([23]\.\d\d s of sound are missing\)", reader.damage)
 
 
+@pytest.mark.parametrize("suffix", [".mka", ".m4a", ".webm"])
+def test_sound_that_begins_late_is_whole(suffix, write):
+    path = write(suffix, burst(48000), rate=48000, late=3 * 48000)
+    with open_audio(path, sample_rate=RATE) as reader:
+        assert sum(map(len, reader)) / RATE == pytest.approx(2, abs=0.05)
+    assert reader.damage is None
+
+
+@pytest.mark.parametrize("suffix", [".mka", ".webm"])
+def test_sound_that_begins_late_and_is_cut_is_damaged(suffix, write):
+    noise = 0.1 * np.random.default_rng(0).standard_normal((96000, 1))
+    path = cut(write(suffix, noise, rate=48000, late=3 * 48000), 0.6)
+    with open_audio(path, sample_rate=RATE) as reader:
+        assert 0 < sum(map(len, reader)) < 1.6 * RATE
+    assert re.search(r"of the 2\.\d\d s promised", reader.damage)
+
+
 def test_a_cut_wavpack_is_damaged(write):
     path = cut(write(".wv", burst(44100) + 0.1 * np.random.default_rng(0).standard_normal((88200, 1))), 0.6)
     with open_audio(path, sample_rate=RATE) as reader:

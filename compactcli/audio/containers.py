@@ -225,7 +225,9 @@ def _promised_s(opened: "InputContainer", stream: "AudioStream") -> Fraction | N
     # that of the whole file is that of its pictures too
     if not opened.duration or len(opened.streams) > 1:
         return None
-    return Fraction(opened.duration, 1_000_000)
+    # it counts from 0, wherever the sound begins
+    late_s = max(stream.start_time * stream.time_base, 0) if stream.start_time and stream.time_base else 0
+    return max(Fraction(opened.duration, 1_000_000) - late_s, Fraction(0)) or None
 
 
 def _reason(error: Exception) -> str:
