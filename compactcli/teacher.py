@@ -216,7 +216,10 @@ def _fit_linear(
     weights: npt.NDArray[np.float32],
     n_classes: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Multinomial logistic regression: weight ``(embedding_size, n_classes)`` and bias ``(n_classes,)``."""
+    """Multinomial logistic regression: weight ``(embedding_size, n_classes)`` and bias ``(n_classes,)``.
+
+    The bias of a class without a label is so low that its share is 0.
+    """
     inputs, targets, share = torch.from_numpy(embeddings), torch.from_numpy(labels), torch.from_numpy(weights)
     weight = torch.zeros(inputs.shape[1], n_classes, requires_grad=True)
     bias = torch.zeros(n_classes, requires_grad=True)
