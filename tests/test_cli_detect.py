@@ -165,6 +165,18 @@ def test_scenes_besides_the_events(run_compact, two_sounds):
 
 def test_the_shell_names_as_many_scenes_as_python():
     assert options.DEFAULT_TOP_K == inference.DEFAULT_TOP_K
+    assert options.LARGEST_GAIN_DB == inference.LARGEST_GAIN_DB
+
+
+def test_quiet_recordings_are_raised(run_compact, two_sounds):
+    def labels(*words):
+        code, out, _ = run_compact("detect", two_sounds, *words)
+        assert code == 0
+        return [(event["label"], event["onset"]) for event in json.loads(out)["events"] if event["label"] != "any"]
+
+    assert labels("--gain", 0) == labels() == [("loud", 1.0), ("faint", 3.0)]
+    assert labels("--gain", 20) == [("loud", 1.0), ("loud", 3.0)]
+    assert labels("--gain", -12) == [("faint", 1.0), ("faint", 3.0)]
 
 
 def test_excluded_classes(run_compact, two_sounds):

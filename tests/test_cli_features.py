@@ -35,6 +35,12 @@ def test_an_array_has_all_frames(duration_s, run_compact, write_recording, noise
     np.testing.assert_allclose(found, expected(path), atol=1e-4)
 
 
+def test_levels_are_raised(run_compact, write_recording, noise, tmp_path):
+    path = write_recording("noise.wav", noise(2.0))
+    assert run_compact("features", path, "--gain", 12.5, "--output", tmp_path / "levels.npy")[0] == 0
+    np.testing.assert_allclose(np.load(tmp_path / "levels.npy"), expected(path) + 12.5, atol=1e-3)
+
+
 def test_a_table_says_when_and_in_which_band(run_compact, write_recording, noise):
     path = write_recording("noise.wav", noise(2.03))
     code, out, _ = run_compact("features", path)

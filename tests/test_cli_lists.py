@@ -258,6 +258,8 @@ def test_lists_on_standard_input_are_called_by_their_name(data, message, run_com
         (["a.wav", "--timeout", "0"], "--timeout is 0, expected seconds above 0"),
         (["a.wav", "--max-duration", "nan"], "--max-duration is nan, expected seconds above 0"),
         (["a.wav", "--max-duration", "inf"], "--max-duration is inf, expected seconds above 0"),
+        (["a.wav", "--gain", "60.1"], "--gain is 60.1, expected dB from -60 to 60"),
+        (["a.wav", "--gain", "nan"], "--gain is nan, expected dB from -60 to 60"),
         (["a.wav", "--format", "csv", "--format", "json"], "--format was given 2 times, expected once without"),
         (["a.wav", "--format", "table", "--output-dir", "y"], "--format table was asked for with --output-dir"),
         (["a.wav", "--jobs", "0"], "--jobs"),

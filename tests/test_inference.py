@@ -294,6 +294,21 @@ def test_what_is_too_long_is_refused(engine, two_sounds):
             analyse(two_sounds, model=engine, max_duration=0)
 
 
+def test_a_gain_comes_before_everything(engine, two_sounds, tone):
+    waveform = np.zeros(5 * RATE, np.float32)
+    waveform[RATE : 2 * RATE] = tone(1.0, level=0.8)
+    waveform[3 * RATE : 3 * RATE + 8000] = tone(0.5, level=0.1)
+    for analyse in (compactcli.classify, compactcli.detect):
+        found = analyse(two_sounds, model=engine)
+        quiet = analyse(waveform * np.float32(10**-2), sample_rate=RATE, model=engine, gain=40)
+        assert (quiet.scenes, quiet.events) == (found.scenes, found.events)
+        raised = analyse(two_sounds, model=engine, gain=40)
+        assert (raised.scenes, raised.events) != (found.scenes, found.events)
+        for gain in (60.1, -61, math.nan):
+            with pytest.raises(ConfigError, match=rf"gain is {gain:g}, expected dB from -60 to 60"):
+                analyse(two_sounds, model=engine, gain=gain)
+
+
 def test_samples_give_what_their_file_gives(engine, two_sounds, tone):
     waveform = np.zeros(5 * RATE, np.float32)
     waveform[RATE : 2 * RATE] = tone(1.0, level=0.8)

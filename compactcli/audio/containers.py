@@ -226,8 +226,8 @@ def _promised_s(opened: "InputContainer", stream: "AudioStream") -> Fraction | N
     if not opened.duration or len(opened.streams) > 1:
         return None
     # it counts from 0, wherever the sound begins
-    late_s = max(stream.start_time * stream.time_base, 0) if stream.start_time and stream.time_base else 0
-    return max(Fraction(opened.duration, 1_000_000) - late_s, Fraction(0)) or None
+    late_s = stream.start_time * stream.time_base if stream.start_time and stream.time_base else Fraction(0)
+    return max(Fraction(opened.duration, 1_000_000) - max(late_s, Fraction(0)), Fraction(0)) or None
 
 
 def _reason(error: Exception) -> str:

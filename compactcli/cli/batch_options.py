@@ -26,6 +26,7 @@ class BatchOptions:
         files_from: List of more paths; ``-`` is standard input.
         null: Whether lists of paths are separated by NUL instead of line feeds.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
+        gain: By how many dB recordings are raised before they are listened to.
         output: File for the results; None is standard output.
         output_dir: Folder for one file per recording and format.
         overwrite: Whether files that are there may be replaced.
@@ -43,7 +44,8 @@ class BatchOptions:
         verbose: Whether to say which model runs and how long each stage took.
 
     Raises:
-        ConfigError: Two options contradict each other, one needs another, or a limit is not above 0.
+        ConfigError: Two options contradict each other, one needs another, a limit is not above 0, or the gain is out
+            of its range.
     """
 
     paths: Annotated[
@@ -94,6 +96,16 @@ class BatchOptions:
             rich_help_panel=options.INPUT,
         ),
     ] = None
+    gain: Annotated[
+        float,
+        typer.Option(
+            "--gain",
+            metavar="DB",
+            help="Raise every recording by this before listening, -60 to 60; quiet ones are heard better near the "
+            "level of others, and nothing clips.",
+            rich_help_panel=options.INPUT,
+        ),
+    ] = 0.0
     output: Annotated[
         Path | None,
         typer.Option(
@@ -205,6 +217,12 @@ class BatchOptions:
         for name, value in (("--timeout", self.timeout), ("--max-duration", self.max_duration)):
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name} is {value:g}, expected seconds above 0", hint="leave it out for no limit")
+        largest = options.LARGEST_GAIN_DB
+        if not abs(self.gain) <= largest:
+            raise ConfigError(
+                f"--gain is {self.gain:g}, expected dB from {-largest:g} to {largest:g}",
+                hint="20 makes a recording ten times as large",
+            )
 
     @staticmethod
     def _need(name: str, given: bool, needed: str, *values: Path | None) -> None:

@@ -87,6 +87,7 @@ INPUT, EVENTS, OUTPUT = "Which recordings", "Which events", "Where results go"
 
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Scenes to name for each recording, best first.")]
 DEFAULT_TOP_K = 3  # as in compactcli.inference, whose import takes time
+LARGEST_GAIN_DB = 60.0  # the same
 ModelName = Annotated[
     str | None,
     typer.Option(

@@ -90,6 +90,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         batch_size=batch.batch_size,
         precision=batch.precision,
         max_duration_s=batch.max_duration,
+        gain_db=batch.gain,
         frames=FramePlan(folder=_temporary_folder(stack), command=work.command, formats=frame_formats)
         if frame_formats
         else None,

@@ -109,6 +109,7 @@ class Task:
         batch_size: Windows that the network hears at once; None takes what suits the device.
         precision: Numbers that the network computes with.
         max_duration_s: Longest recording that is analysed, in seconds; None sets no limit.
+        gain_db: By how many dB recordings are raised before they are listened to.
         frames: Which documents of frames are wanted; None where none are.
     """
 
@@ -119,6 +120,7 @@ class Task:
     batch_size: int | None = None
     precision: str = "fp32"
     max_duration_s: float | None = None
+    gain_db: float = 0.0
     frames: FramePlan | None = None
 
     def load_engine(self) -> "Engine":
@@ -151,10 +153,20 @@ class Task:
             sha256=dict(config.sha256),
             device=model.device,
             engine=model.name,
-            settings={**prepared.settings, "max_duration_s": self.max_duration_s, "precision": str(self.precision)},
+            settings={
+                **prepared.settings,
+                "max_duration_s": self.max_duration_s,
+                "gain_db": self.gain_db,
+                "precision": str(self.precision),
+            },
         )
-        limits = AudioLimits(max_duration_s=self.max_duration_s)
-        return Analyst(facts=facts, analyse=prepared.analyse, limits=limits, frames=self.frames)
+        return Analyst(
+            facts=facts,
+            analyse=prepared.analyse,
+            limits=AudioLimits(max_duration_s=self.max_duration_s),
+            gain_db=self.gain_db,
+            frames=self.frames,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,12 +194,14 @@ class Analyst:
         facts: Which model, and how.
         analyse: What is done with each recording.
         limits: What is too much.
+        gain_db: See ``Task``.
         frames: See ``Task``.
     """
 
     facts: ModelFacts
     analyse: Analyse
     limits: "AudioLimits"
+    gain_db: float = 0.0
     frames: FramePlan | None = None
 
     def outcome(self, item: Input, on_progress: Progress) -> Outcome:
@@ -201,6 +215,7 @@ class Analyst:
                 listening = Listening(
                     name=item.name,
                     limits=self.limits,
+                    gain_db=self.gain_db,
                     on_progress=on_progress,
                     on_frames=take,
                     on_levels=take,

@@ -6,6 +6,7 @@ from compactcli.inference.pictures import picture_recording
 from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
 from compactcli.inference.recordings import (
     DEFAULT_TOP_K,
+    LARGEST_GAIN_DB,
     Listening,
     StageTimes,
     classify_recording,
@@ -15,6 +16,7 @@ from compactcli.inference.recordings import (
 
 __all__ = [
     "DEFAULT_TOP_K",
+    "LARGEST_GAIN_DB",
     "DetectionPlan",
     "Listening",
     "StageTimes",

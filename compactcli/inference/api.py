@@ -27,6 +27,7 @@ def classify(
     device: str = "auto",
     top_k: int = DEFAULT_TOP_K,
     max_duration: float | None = None,
+    gain: float = 0.0,
 ) -> Record:
     """Say where a recording was made, as ``compact classify`` does.
 
@@ -37,6 +38,7 @@ def classify(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
         top_k: Scenes to name, best first, at least 1.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
+        gain: By how many dB the recording is raised before it is listened to, from -60 to 60; nothing clips.
 
     Returns:
         See ``classify_recording``; the path is empty for samples.
@@ -53,9 +55,9 @@ def classify(
         >>> record.duration, len(record.scenes)
         (10.0, 2)
     """
-    limits = AudioLimits(max_duration_s=max_duration)
+    listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
     engine = _as_engine(model, device)
-    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=None, limits=limits)
+    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=None, listening=listening)
 
 
 def detect(
@@ -75,6 +77,7 @@ def detect(
     median: float | None = None,
     top_k: int = DEFAULT_TOP_K,
     max_duration: float | None = None,
+    gain: float = 0.0,
 ) -> Record:
     """Say what happened when in a recording, as ``compact detect`` does.
 
@@ -98,6 +101,7 @@ def detect(
         median: For events at their threshold: seconds that the smoothing is long; 0 for none.
         top_k: Scenes to name besides, best first, at least 1.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
+        gain: By how many dB the recording is raised before it is listened to, from -60 to 60; nothing clips.
 
     Returns:
         See ``detect_recording``; the path is empty for samples.
@@ -114,7 +118,7 @@ def detect(
         >>> {event.label for event in record.events}
         {'speech'}
     """
-    limits = AudioLimits(max_duration_s=max_duration)
+    listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
     engine = _as_engine(model, device)
     settings = override_detection(
         engine.config.detection if detection is None else detection,
@@ -127,7 +131,7 @@ def detect(
         median_s=median,
     )
     plan = plan_detection(engine.config, detection=settings, classes=classes, exclude=exclude)
-    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan, limits=limits)
+    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan, listening=listening)
 
 
 def load_model(
@@ -171,7 +175,7 @@ def _analyse(
     sample_rate: int | None,
     top_k: int,
     plan: DetectionPlan | None,
-    limits: AudioLimits,
+    listening: Listening,
 ) -> Record:
     if isinstance(recording, str | os.PathLike):
         if sample_rate is not None:
@@ -179,14 +183,14 @@ def _analyse(
                 f"sample_rate is {sample_rate} for the file {os.fspath(recording)}, expected None: a file has its own",
                 hint="leave sample_rate out",
             )
-        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, listening=Listening(limits=limits))
+        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, listening=listening)
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
     check_top_k(top_k)
     samples = np.asarray(recording)
     waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
-    check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=limits)
-    findings = listen([waveform], engine, plan=plan)
+    check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=listening.limits)
+    findings = listen([waveform], engine, plan=plan, listening=listening)
     return Record(
         path="",
         duration=len(samples) / sample_rate,

@@ -8,7 +8,7 @@ from compactcli.audio import open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
 from compactcli.config import ModelConfig
 from compactcli.engine.base import LoadedModel, cut_windows
-from compactcli.inference.recordings import PLAINLY, Listening, timed_blocks
+from compactcli.inference.recordings import PLAINLY, Listening, heard_blocks
 from compactcli.logmel import NumpyLogMel, band_centres_hz
 from compactcli.records import Record
 from compactcli.scores import FrameLevels
@@ -60,7 +60,8 @@ def measure_recording(path: str | Path, config: ModelConfig, *, listening: Liste
     log_mel, centres_hz = NumpyLogMel(features), band_centres_hz(features)
     n_frames = 0
     with open_audio(path, sample_rate=features.sample_rate, limits=listening.limits, name=name) as reader:
-        for window in cut_windows(timed_blocks(reader, listening.times), config=config, context_frames=0):
+        blocks = heard_blocks(reader, gain_db=listening.gain_db, times=listening.times)
+        for window in cut_windows(blocks, config=config, context_frames=0):
             # the last window is filled up to a frame of the network's, which may be longer
             levels_db = log_mel.of_padded(window.waveform).T[: features.clock.n_frames(reader.n_samples) - n_frames]
             first, n_frames = n_frames, n_frames + len(levels_db)

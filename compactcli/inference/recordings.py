@@ -14,7 +14,7 @@ from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.config import DetectionConfig
 from compactcli.detection import EventDecoder
 from compactcli.engine.base import Engine
-from compactcli.errors import CompactError, ConfigError
+from compactcli.errors import CompactError, ConfigError, require
 from compactcli.events import Event, sort_events
 from compactcli.inference.planning import DetectionPlan, plan_detection
 from compactcli.pictures import Picture
@@ -23,6 +23,8 @@ from compactcli.scores import FrameLevels, FrameScores, SceneScores
 from compactcli.timing import FrameClock
 
 DEFAULT_TOP_K = 3
+# what float32 log-mels above their floor leave room for; more is a mistake, such as a factor for dB
+LARGEST_GAIN_DB = 60.0
 
 # seconds analysed so far; seconds in all as the header says, or None where it does not know
 Progress = Callable[[float, float | None], None]
@@ -56,21 +58,32 @@ class Listening:
     Args:
         name: What the record and messages call the recording; None takes its path.
         limits: What is too much.
+        gain_db: By how many dB it is raised before anybody listens, from -60 to 60.
         on_progress: Called after each chunk with the seconds analysed so far and those that the header promises.
         on_frames: Called with consecutive frames of calibrated event probabilities, before smoothing, one column for
             each class looked for; the last edge of the last piece is the recording's end.
         on_levels: Called with consecutive frames of log-mel, where that is what is asked for.
         on_picture: Called once with all that a picture shows, where that is what is asked for.
         times: Where the seconds that each stage took are added up.
+
+    Raises:
+        ConfigError: The gain is out of its range.
     """
 
     name: str | None = None
     limits: AudioLimits = DEFAULT_LIMITS
+    gain_db: float = 0.0
     on_progress: Progress | None = None
     on_frames: OnFrames | None = None
     on_levels: OnLevels | None = None
     on_picture: OnPicture | None = None
     times: StageTimes | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            abs(self.gain_db) <= LARGEST_GAIN_DB,
+            f"gain is {self.gain_db:g}, expected dB from {-LARGEST_GAIN_DB:g} to {LARGEST_GAIN_DB:g}",
+        )
 
 
 PLAINLY = Listening()
@@ -168,7 +181,7 @@ def listen(
         blocks: Consecutive mono pieces at the model's sample rate, at least one sample in all.
         engine: The loaded model.
         plan: Events to decode; None decodes none, and gives no frames out.
-        listening: Who is told what; limits and name are for whoever reads the file.
+        listening: The gain, and who is told what; limits and name are for whoever reads the file.
         promised_s: Seconds in all as the header says, or None where it does not know.
     """
     config = engine.config
@@ -183,7 +196,7 @@ def listen(
 
     def counted() -> Iterator[Waveform]:
         nonlocal n_samples
-        for block in timed_blocks(blocks, times):
+        for block in heard_blocks(blocks, gain_db=listening.gain_db, times=times):
             n_samples += len(block)
             yield block
 
@@ -235,9 +248,10 @@ class _Pieces:
             self._first += len(self._held)
 
 
-def timed_blocks(blocks: Iterable[Waveform], times: StageTimes | None) -> Iterator[Waveform]:
-    """The blocks; the seconds that they take count as decoding."""
+def heard_blocks(blocks: Iterable[Waveform], *, gain_db: float, times: StageTimes | None) -> Iterator[Waveform]:
+    """The blocks, raised; the seconds that they take count as decoding. Nothing clips."""
     times = StageTimes() if times is None else times
+    gain = np.float32(10 ** (gain_db / 20))
     source = iter(blocks)
     while True:
         started = time.perf_counter()
@@ -245,7 +259,7 @@ def timed_blocks(blocks: Iterable[Waveform], times: StageTimes | None) -> Iterat
         times.decode_s += time.perf_counter() - started
         if block is None:
             return
-        yield block
+        yield block * gain if gain_db else block
 
 
 def analyse_file(
