@@ -1,6 +1,7 @@
 """The recipes of ESC-50's official folds: what trains, what tests, and how large the networks are."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,17 @@ from compactcli.study.folds import count_parameters, held_fold
 
 RECIPES = Path(__file__).parent.parent / "models/recipes"
 DISTILLED = ("esc50-nano", "esc50-base")
-# one fold in twenty minutes on two cores
-SHORT = ("esc50-nano-short", "esc50-nano-short-soft")
+# one fold in less than an hour on two cores
+SHORT = ("esc50-nano-short", "esc50-nano-short-soft", "esc50-base-short-soft")
 SCRATCH = ("esc50-nano-scratch", "esc50-base-scratch", "esc50-nano-short-scratch")
 NAMES = DISTILLED + SHORT + SCRATCH
+# what differs in the teacher alone
+PAIRS = (
+    ("esc50-nano", "esc50-nano-scratch"),
+    ("esc50-base", "esc50-base-scratch"),
+    ("esc50-nano-short", "esc50-nano-short-scratch"),
+    ("esc50-nano-short-soft", "esc50-nano-short-scratch"),
+)
 clips = st.lists(
     st.tuples(st.sampled_from(["esc50", "urbansound8k"]), st.integers(1, 5), st.integers(1, 15)), max_size=40
 )
@@ -56,11 +64,17 @@ def test_from_scratch_no_teacher_and_no_other_recording_has_a_say(name):
     assert recipe.mix.response_probability == 0
 
 
-@pytest.mark.parametrize(("distilled", "scratch"), list(zip(DISTILLED + SHORT, (*SCRATCH, SCRATCH[-1]), strict=True)))
+@pytest.mark.parametrize(("distilled", "scratch"), PAIRS)
 def test_both_regimes_train_the_same_network_as_long(distilled, scratch):
     one, other = read(distilled), read(scratch)
     assert one.network == other.network
     assert (one.optimisation.steps, one.features) == (other.optimisation.steps, other.features)
+
+
+def test_the_short_sizes_differ_in_the_network_alone():
+    nano, base = read("esc50-nano-short-soft"), read("esc50-base-short-soft")
+    assert base.network == read("esc50-base").network
+    assert replace(base, name=nano.name, network=nano.network) == nano
 
 
 @pytest.mark.parametrize("name", NAMES)
