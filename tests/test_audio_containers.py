@@ -30,6 +30,15 @@ def burst(rate, *, n_channels=1):
     return tone[:, None] * np.linspace(0.8, 0.2, n_channels)
 
 
+def shifted(mp4, n_bytes):
+    """The file without its first atom, with its table of positions as if that many bytes preceded it."""
+    first = int.from_bytes(mp4[:4], "big")
+    table = mp4.index(b"stco") + 8
+    count = int.from_bytes(mp4[table : table + 4], "big")
+    positions = np.frombuffer(mp4, ">u4", count, table + 4).astype(np.int64) + n_bytes - first
+    return mp4[first : table + 4] + positions.astype(">u4").tobytes() + mp4[table + 4 + 4 * count :]
+
+
 @pytest.mark.parametrize("suffix", KINDS)
 def test_sound_is_where_and_as_loud_as_it_was(suffix, write):
     rate = 48000 if suffix == ".webm" else 44100
@@ -55,6 +64,14 @@ def test_channels_are_averaged(write):
 def test_what_lies_in_a_file_does_not_depend_on_its_name(write):
     path = write(".m4a", burst(44100))
     assert len(read_audio(path.rename(path.with_suffix(".wav")), sample_rate=RATE)) > 2 * RATE - 1
+
+
+@pytest.mark.parametrize("room", [b"\0\0\0\x08wide", b"\0\0\x01\0free" + bytes(248), b"\0\0\0\x0cskip" + bytes(4)])
+def test_room_in_front_of_a_film(room, write):
+    path = write(".m4a", burst(44100), options={"movflags": "+faststart"})
+    path.write_bytes(room + shifted(path.read_bytes(), len(room)))
+    waveform = read_audio(path, sample_rate=RATE)
+    assert np.flatnonzero(np.abs(waveform) > 0.2)[0] / RATE == pytest.approx(1, abs=0.06)
 
 
 def test_the_sound_of_a_film(write):
@@ -215,7 +232,10 @@ def test_names_are_names(name, write, monkeypatch, tmp_path):
     assert len(read_audio(name, sample_rate=RATE)) == 2 * RATE
 
 
-@pytest.mark.parametrize("text", ["free text", "MAC addresses", "citywide news", "\x7fELF", "GIF89a", "%PDF-1.7"])
+@pytest.mark.parametrize(
+    "text",
+    ["free text", "The free text", "The wide sea", "MAC addresses", "citywide news", "\x7fELF", "GIF89a", "%PDF-1.7"],
+)
 def test_other_files_are_not_taken_for_containers(text):
     assert containers.find_container(text.encode().ljust(20)) is None
 

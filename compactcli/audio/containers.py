@@ -50,6 +50,8 @@ _MAGIC = (
     (0, b"#!AMR", Container(name="AMR", demuxer="amr")),
     (0, b"wvpk", Container(name="WavPack", demuxer="wv", promises_duration=True)),
 )
+# room that old cameras leave in front, here at most 16 MiB of it: the byte of 0 that begins its size is in no text
+_ROOM = (b"wide", b"free", b"skip")
 CONTAINER_NAMES = frozenset(container.name for _, _, container in _MAGIC)
 MAGIC_LENGTH = max(start + len(text) for start, text, _ in _MAGIC)
 
@@ -67,6 +69,8 @@ def find_container(head: bytes) -> Container | None:
     for start, text, container in _MAGIC:
         if head[start : start + len(text)] == text:
             return container
+    if head[:1] == b"\0" and head[4:8] in _ROOM:
+        return MP4
     # two set bytes less four bits, and no layer: AAC as radio sends it, where MP3 would have one
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return Container(name="AAC", demuxer="aac")
