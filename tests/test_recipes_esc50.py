@@ -17,8 +17,9 @@ RECIPES = Path(__file__).parent.parent / "models/recipes"
 DISTILLED = ("esc50-nano", "esc50-base")
 # one fold in less than an hour on two cores with units for bfloat16
 SHORT = ("esc50-nano-short", "esc50-nano-short-soft", "esc50-base-short-soft")
+LONG = ("esc50-nano-long-soft",)
 SCRATCH = ("esc50-nano-scratch", "esc50-base-scratch", "esc50-nano-short-scratch")
-NAMES = DISTILLED + SHORT + SCRATCH
+NAMES = DISTILLED + SHORT + LONG + SCRATCH
 # what differs in the teacher alone
 PAIRS = (
     ("esc50-nano", "esc50-nano-scratch"),
@@ -75,6 +76,15 @@ def test_the_short_sizes_differ_in_the_network_alone():
     nano, base = read("esc50-nano-short-soft"), read("esc50-base-short-soft")
     assert base.network == read("esc50-base").network
     assert replace(base, name=nano.name, network=nano.network) == nano
+
+
+def test_the_long_recipe_differs_in_its_schedule_alone():
+    short, long = read("esc50-nano-short-soft"), read("esc50-nano-long-soft")
+    assert replace(long, name=short.name, optimisation=short.optimisation) == short
+    teaching = ("teacher_share", "teacher_hears", "teacher_weight", "embedding_weight", "frame_weight", "weak_weight")
+    assert all(getattr(long.optimisation, name) == getattr(short.optimisation, name) for name in teaching)
+    clips = [recipe.optimisation.steps * recipe.optimisation.batch_size for recipe in (short, long)]
+    assert clips[1] == 5 * clips[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
