@@ -137,6 +137,7 @@ class ContainerDecoder:
     """
 
     extra_info = ""
+    damage: str | None = None
 
     def __init__(self, opened: "InputContainer", stream: "AudioStream", container: Container) -> None:
         self._pieces = _decode(opened, stream)

@@ -20,6 +20,7 @@ class Decoder(Protocol):
         format: Name of the file format.
         subtype: Name of the sample format.
         extra_info: What was noticed in the header, line by line.
+        damage: Once all was read, what the file is known to lack or to hold beyond that; None when nothing is.
     """
 
     samplerate: int
@@ -28,6 +29,7 @@ class Decoder(Protocol):
     format: str
     subtype: str
     extra_info: str
+    damage: str | None
 
     def read(self, *, out: npt.NDArray[np.float32]) -> Any:
         """Fill ``out``, shape ``(n_frames, n_channels)``, with the next frames, as far as there are any.

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import soundfile
 
+from compactcli.audio.chunks import WHOLE, View, find_view
 from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
 from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
@@ -26,6 +27,9 @@ _WAV_MAGIC = (b"RIF", b"RF6", b"FFI")
 # Where libsndfile looks for the other half of a file without a name before it takes it for MP3 or for nothing.
 _MAC_FORKS = (".AppleDouble", "._")
 
+# An MP3 goes on behind the end that its header promises when at least that many bytes do, a second's worth.
+_MP3_REST_BYTES = 2**14
+
 _STDERR_LOCK = threading.Lock()
 
 
@@ -34,9 +38,15 @@ class _ForwardDecoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile h
 
     soundfile seeks after every read of a seekable file; that fails at the end of a FLAC of unknown length, where
     it costs the last block, and makes damaged Ogg files lose more than they have to.
+
+    Args:
+        data: The file.
+        damage: See ``Decoder``.
     """
 
-    def __init__(self, data: "_NamelessBytes") -> None:
+    def __init__(self, data: "_NamelessBytes", *, damage: str | None) -> None:
+        self.damage = damage
+        self._data = data
         with interrupts_kept():
             super().__init__(data)
 
@@ -46,9 +56,12 @@ class _ForwardDecoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile h
     def read(self, *arguments: Any, **options: Any) -> Any:
         try:
             with interrupts_kept():
-                return super().read(*arguments, **options)
+                frames = super().read(*arguments, **options)
         except soundfile.LibsndfileError as error:
             raise DecodingError(failure_text(error)) from error
+        if self.format == "MP3" and len(frames) < len(options["out"]) and self._data.goes_on_as_mp3():
+            self.damage = "another recording follows behind the end that its header promises, which was not heard"
+        return frames
 
 
 class _NamelessBytes:
@@ -56,13 +69,15 @@ class _NamelessBytes:
 
     Args:
         file: Seekable binary file.
-        hidden_size: Bytes added to the size that the decoder is told.
+        view: What shall be seen of it.
         hides_lists: Whether the lists of titles and comments in a WAV get another name, until this is set to False.
     """
 
-    def __init__(self, file: IO[bytes], *, hidden_size: int = 0, hides_lists: bool = False) -> None:
+    def __init__(self, file: IO[bytes], view: View, *, hides_lists: bool = False) -> None:
         self._file = file
-        self._hidden_size = hidden_size
+        self._n_bytes = file.seek(0, os.SEEK_END)
+        self._size = self._n_bytes if view.size is None else view.size
+        self._patches = view.patches
         self._at_end = False
         self.hides_lists = hides_lists
         # the last bytes given out and where they ended: a chunk's name may come in two reads
@@ -73,7 +88,7 @@ class _NamelessBytes:
         # frames that are then missing mark the recording as damaged
         try:
             start = self._file.tell()
-            data = self._file.read(len(buffer))
+            data = self._patched(self._file.read(max(0, min(len(buffer), self._size - start))), start)
         except OSError:
             return 0
         buffer[: len(data)] = self._without_lists(data, start) if self.hides_lists else data
@@ -81,6 +96,27 @@ class _NamelessBytes:
 
     # soundfile looks for this name to tell a file from a path, then prefers readinto
     read = readinto
+
+    def goes_on_as_mp3(self) -> bool:
+        """Whether MPEG frames, with or without a tag in front, follow where reading has stopped."""
+        try:
+            stop = self._file.tell()
+            head = self._file.read(10)
+            if head[:3] == b"ID3" and len(head) == 10:
+                # seven bits of each of the last four bytes are the length of what follows them
+                stop += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+                self._file.seek(stop)
+                head = self._file.read(2)
+        except OSError:
+            return False
+        return self._n_bytes - stop >= _MP3_REST_BYTES and is_mpeg(head)
+
+    def _patched(self, data: bytes, start: int) -> bytes:
+        for position, patch in self._patches:
+            first, last = max(position, start), min(position + len(patch), start + len(data))
+            if first < last:
+                data = data[: first - start] + patch[first - position : last - position] + data[last - start :]
+        return data
 
     def _without_lists(self, data: bytes, start: int) -> bytes:
         last, stop = self._last
@@ -93,12 +129,14 @@ class _NamelessBytes:
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         self._at_end = whence == os.SEEK_END and position == 0
+        if whence == os.SEEK_END:
+            position, whence = position + min(self._size, self._n_bytes), os.SEEK_SET
         with contextlib.suppress(OSError, ValueError):
             self._file.seek(position, whence)
         return self.tell()
 
     def tell(self) -> int:
-        return self._file.tell() + (self._hidden_size if self._at_end else 0)
+        return self._size if self._at_end else self._file.tell()
 
 
 def _open_bytes(path: Path, name: str) -> IO[bytes]:
@@ -149,18 +187,31 @@ def open_decoder(path: Path, name: str) -> Iterator[Decoder]:
                 yield decoder
             return
         head = head[:3]
-        is_mp3 = head == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+        is_mp3 = head == b"ID3" or is_mpeg(head)
         with quiet_stderr(is_mp3):
-            sound = _open_mp3(name, file) if is_mp3 else _open_decoder(name, file, is_wav=head in _WAV_MAGIC)
+            sound = _open_mp3(name, file) if is_mp3 else _open_chunks(name, file, is_wav=head in _WAV_MAGIC)
         with sound:
             yield sound
 
 
-def _open_decoder(name: str, file: IO[bytes], *, hidden_size: int = 0, is_wav: bool = False) -> soundfile.SoundFile:
-    file.seek(0)
-    data = _NamelessBytes(file, hidden_size=hidden_size, hides_lists=is_wav)
+def is_mpeg(head: bytes) -> bool:
+    """Whether bytes begin with the eleven set bits of an MPEG audio frame."""
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+
+
+def _open_chunks(name: str, file: IO[bytes], *, is_wav: bool) -> soundfile.SoundFile:
     try:
-        decoder = _ForwardDecoder(data)
+        view = find_view(file)
+    except OSError:  # a failing disk; what is behind it is missed when it is decoded
+        view = WHOLE
+    return _open_decoder(name, file, view, is_wav=is_wav)
+
+
+def _open_decoder(name: str, file: IO[bytes], view: View = WHOLE, *, is_wav: bool = False) -> soundfile.SoundFile:
+    data = _NamelessBytes(file, view, hides_lists=is_wav)
+    file.seek(0)
+    try:
+        decoder = _ForwardDecoder(data, damage=view.damage)
     except soundfile.LibsndfileError as error:
         raise _refusal(name, error) from error
     data.hides_lists = False  # from here on, bytes are sound
@@ -171,7 +222,7 @@ def _open_mp3(name: str, file: IO[bytes]) -> soundfile.SoundFile:
     """Open an MP3 so that it is read to its end even when its length is only the decoder's guess."""
     with _open_decoder(name, file) as guess:
         n_frames = guess.frames
-    unbounded = _open_decoder(name, file, hidden_size=_HIDDEN_SIZE)
+    unbounded = _open_decoder(name, file, View(size=file.seek(0, os.SEEK_END) + _HIDDEN_SIZE))
     if unbounded.frames != n_frames:
         return unbounded
     # a real count: told the true size, the decoder takes a cut file for what it is instead of failing at its end

@@ -85,6 +85,8 @@ def cut_in_header(decoder: Decoder) -> str | None:
     ds64 = _DS64_CUT.search(log)
     if ds64 is not None and int(ds64[1]) < int(ds64[2]) < _UNKNOWN_FRAMES:
         return f"the file holds {ds64[1]} of the {ds64[2]} frames promised"
-    if "lacks an end-of-stream bit" in log or "Junk after the last page" in log:
+    if "lacks an end-of-stream bit" in log:
         return "the Ogg stream does not end with a whole last page"
+    if "Junk after the last page" in log:
+        return "more follows behind the end of its Ogg stream, such as another one, which was not heard"
     return None

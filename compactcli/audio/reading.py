@@ -68,7 +68,8 @@ class AudioReader:
                 yield block
         if self.n_samples == 0:
             raise AudioError(
-                f"{self.info.path} holds {self.n_decoded} frames, "
+                f"{self.info.path} holds {self.n_decoded} frame{'' if self.n_decoded == 1 else 's'} at "
+                f"{self.info.sample_rate} Hz, "
                 f"expected at least one sample at {self.sample_rate} Hz",
                 hint="the recording was probably stopped before it began; record or export it again",
                 code="no-samples",
@@ -127,6 +128,8 @@ class AudioReader:
         elif promised is not None and 0 < self.n_decoded < promised - frame_tolerance(self.info):
             promised_s = promised / self.info.sample_rate
             self.damage = f"{self.decoded_s:.2f} s of the {promised_s:.2f} s promised could be decoded"
+        else:
+            self.damage = self._decoder.damage or self.damage
 
 
 @contextlib.contextmanager
