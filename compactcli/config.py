@@ -154,7 +154,8 @@ class DetectionConfig:
     min_duration_s: float = 0.1
 
     def __post_init__(self) -> None:
-        for name, value in {"threshold": self.threshold, **self.class_thresholds}.items():
+        require(0 <= self.threshold <= 1, f"threshold is {self.threshold}, expected a number from 0 to 1")
+        for name, value in self.class_thresholds.items():
             require(0 <= value <= 1, f"the threshold of '{name}' is {value}, expected a number from 0 to 1")
         require(0 <= self.hysteresis <= 1, f"hysteresis is {self.hysteresis}, expected a number from 0 to 1")
         require(0 <= self.merge_share <= 1, f"merge_share is {self.merge_share}, expected a number from 0 to 1")

@@ -314,7 +314,12 @@ CASES = (
     refused("id3-then-nothing.mp3", written(b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + bytes(3000)), "not-audio", "not audio"),
     refused("phone.m4a", written(M4A), "not-audio", "is MP4 without a sound track"),
     refused("browser.webm", written(WEBM), "bad-header", "begins as Matroska does and cannot be read"),
-    refused("no-frames.wav", written(wav_bytes(np.zeros(0))), "no-samples", "holds 0 frames at [0-9]+ Hz, expected at least one"),
+    refused(
+        "no-frames.wav",
+        written(wav_bytes(np.zeros(0))),
+        "no-samples",
+        "holds 0 frames at [0-9]+ Hz, expected at least one",
+    ),
     refused("wav-header-only.wav", written(wav_bytes(np.zeros(9))[:36]), "bad-header", "header that makes no sense"),
     refused("flac-without-info.flac", written(b"fLaC" + bytes(50)), "bad-header", "header that makes no sense"),
     refused("rate-0.wav", written(wav_bytes(sound(), rate_hz=0)), "bad-header", "no usable sample rate"),

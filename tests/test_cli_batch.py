@@ -144,6 +144,25 @@ def test_interrupted_run_leaves_no_half_output(run_compact, folder, tmp_path, mo
     assert names(out)[-1] == "g.ogg"
 
 
+def test_interrupted_run_without_a_journal_says_how_it_goes_on(run_compact, folder, tmp_path, monkeypatch):
+    from compactcli import inference
+
+    real = inference.detect_recording
+
+    def interrupt(path, *arguments, **options):
+        if path.name == "z.mp3":
+            raise KeyboardInterrupt
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("compactcli.inference.detect_recording", interrupt)
+    words = ["detect", folder, "--output-dir", tmp_path / "scores", "--format", "scores-tsv"]
+    code, _, err = run_compact(*words)
+    assert code == 130
+    assert "interrupted after 7 of 8 recordings; --skip-existing leaves those out" in err
+    code, _, err = run_compact("detect", folder / "z.mp3", *words[2:], "--overwrite")
+    assert (code, err.count("interrupted after")) == (130, 0)
+
+
 def test_a_bug_ends_the_run_with_its_own_code(run_compact, write_tone, monkeypatch):
     def fail(*_arguments, **_options):
         raise TypeError("no\nsuch [thing]")

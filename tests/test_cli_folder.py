@@ -87,7 +87,14 @@ def test_formats_for_one_recording_are_refused_for_more(run_compact, tree):
         (["in", "in/sub"], None),
         (["in/a.wav", "in/sub/a.wav"], "in/a.wav and in/sub/a.wav would both be written to out/a.wav.jsonl"),
         (["in", "in2"], "in/a.wav and in2/a.wav would both be written to out/a.wav.jsonl"),
-        (["in/a.wav", "--format", "tsv", "--format", "scores-tsv"], "--format tsv and scores-tsv would be written"),
+        (
+            ["x", "--format", "csv", "--format", "tsv", "--format", "scores-tsv"],
+            "--format tsv and scores-tsv would both be written to out/x.tsv, expected two files",
+        ),
+        (
+            ["in/a.wav", "in/a.flac", "--format", "scores-tsv"],
+            "in/a.wav and in/a.flac would both be written to out/a.tsv",
+        ),
         (["x", "in3", "in3/y"], "out/x.jsonl would be the result of x and a folder for others"),
     ],
 )
@@ -102,6 +109,16 @@ def test_results_never_meet(words, message, run_compact, tree, write_tone):
     assert code == 2
     assert message in err
     assert not (tree / "out").exists()
+
+
+def test_frame_scores_are_called_as_the_recording_is_without_its_suffix(run_compact, tree):
+    words = ["detect", "in", "--output-dir", "in", "--format", "scores-tsv", "--skip-existing"]
+    (tree / "in/a.flac").unlink()
+    (tree / "in/notes.tsv").write_text("no result, and no recording")
+    assert "4 files: 2 ok, 0 partial, 2 failed, 0 skipped" in run_compact(*words)[2]
+    assert {"a.tsv", "sub/a.tsv"} < set(listed(tree / "in"))
+    # results beside their recordings are not taken for recordings, other files of the same kind are
+    assert "4 files: 0 ok, 0 partial, 2 failed, 2 skipped" in run_compact(*words)[2]
 
 
 def test_what_is_there_is_refused_before_the_work(run_compact, tree):

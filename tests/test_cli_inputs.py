@@ -69,6 +69,22 @@ def test_the_output_is_left_out_of_folders(tree):
     assert (str(item.path), item.error.code) == ("a/sub", "no-audio")
 
 
+@pytest.mark.parametrize("stream", [1, 2])
+def test_where_the_shell_sends_results_is_left_out_of_folders(stream, tree):
+    kept = os.dup(stream)
+    try:
+        with (tree / "a/2.wav").open("ab") as results:
+            os.dup2(results.fileno(), stream)
+        assert listed("a") == ["a/10.wav", "a/sub/x.wav"]
+        # who names it means it
+        assert listed("a/2.wav") == ["a/2.wav"]
+        os.close(stream)
+        assert listed("a") == ["a/10.wav", "a/2.wav", "a/sub/x.wav"]
+    finally:
+        os.dup2(kept, stream)
+        os.close(kept)
+
+
 def test_a_folder_named_twice_is_read_once(tree):
     assert listed("a/sub", "a", "a/sub") == ["a/sub/x.wav", "a/10.wav", "a/2.wav"]
 

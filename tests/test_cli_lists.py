@@ -38,6 +38,8 @@ def paths(out):
     [
         (b"a.wav\nb c.wav", False, ["a.wav", "b c.wav"]),
         (b"a.wav\r\n\r\n\nb.wav\r\n", False, ["a.wav", "b.wav"]),
+        (b"\xef\xbb\xbfa.wav\r\n", False, ["a.wav"]),
+        (b"\xef\xbb\xbfa.wav\0", True, ["\ufeffa.wav"]),
         (b"caf\xe9.wav\n-x.wav\n a\n", False, ["caf\udce9.wav", "-x.wav", " a"]),
         (b"a\nb.wav\0\0c\r\0", True, ["a\nb.wav", "c\r"]),
     ],
@@ -235,7 +237,16 @@ def test_standard_input_that_is_closed(words, message, run_compact, monkeypatch)
     assert err.startswith(message)
 
 
-@pytest.mark.parametrize(("data", "message"), [(b"", "names no recordings"), (b"a\0b", "holds NUL, expected one")])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "names no recordings"),
+        (b"\xef\xbb\xbf", "names no recordings"),
+        (b"a\0b", "holds NUL, expected one"),
+        ("a.wav".encode("utf-16"), "is UTF-16, expected UTF-8"),
+        (b"\xfe\xff\0a", "is UTF-16, expected UTF-8"),
+    ],
+)
 def test_lists_on_standard_input_are_called_by_their_name(data, message, run_compact, give_stdin):
     give_stdin(data)
     code, _, err = run_compact("classify", "--files-from", "-")
@@ -252,7 +263,7 @@ def test_lists_on_standard_input_are_called_by_their_name(data, message, run_com
         (["a.wav", "--output", "x", "--failures", "./x"], "--output and --failures are both x, expected two files"),
         (["--files-from", "x", "-o", "y/../x"], "--output and --files-from are both y/../x, expected two files"),
         (["a.wav", ""], "an empty path stands for nothing, expected a recording or a folder"),
-        (["a.wav", "-0"], "--null was given without --files-from or --failures, expected both"),
+        (["a.wav", "-0"], "--null was given without --files-from or --failures, expected one to go with it"),
         (["a.wav", "--skip-existing"], "--skip-existing was given without --output-dir"),
         (["a.wav", "--resume"], "--resume was given without --output or --output-dir"),
         (["a.wav", "--timeout", "0"], "--timeout is 0, expected seconds above 0"),

@@ -183,10 +183,10 @@ def test_other_settings_are_refused(run_compact, recordings, tmp_path, stop_at):
     before = (tmp_path / JOURNAL).read_bytes()
     code, out, err = run_compact(*words, "--resume", "--top-k", 1)
     assert (code, out) == (2, "")
-    assert "--resume found a run with another settings in" in err
+    assert "--resume found a run that differs in settings in" in err
     code, _, err = run_compact("detect", *words[1:], "--resume")
     assert code == 2
-    assert "another command and settings" in err
+    assert "differs in command and settings" in err
     assert (tmp_path / JOURNAL).read_bytes() == before
 
 
@@ -196,7 +196,7 @@ def test_an_unfinished_run_is_not_thrown_away(run_compact, recordings, tmp_path,
     run_compact(*words)
     code, out, err = run_compact(*words)
     assert (code, out) == (2, "")
-    assert "an interrupted run left 3 records in" in err
+    assert "an interrupted run left 3 results in" in err
     assert "add --resume to go on with it, or --overwrite to begin again" in err
     assert (tmp_path / JOURNAL).exists()
     stop_at(None)

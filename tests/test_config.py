@@ -75,7 +75,7 @@ def test_a_partial_table_leaves_the_defaults():
         (ModelConfig, {"scenes": "rain"}, "here.scenes is str, expected a list"),
         (DetectionConfig, {"class_thresholds": [0.5]}, "here.class_thresholds is list, expected a table"),
         (DetectionConfig, {"class_thresholds": {"dog": "high"}}, "here.class_thresholds.dog is 'high', expected float"),
-        (DetectionConfig, {"threshold": 2}, "the threshold of 'threshold' is 2.0"),
+        (DetectionConfig, {"threshold": 2}, "threshold is 2.0, expected a number from 0 to 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_place(kind, value, message):
@@ -141,8 +141,8 @@ def test_networks_are_checked():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"threshold": 1.1}, "the threshold of 'threshold' is 1.1, expected a number from 0 to 1"),
-        ({"threshold": math.nan}, "the threshold of 'threshold' is nan"),
+        ({"threshold": 1.1}, "threshold is 1.1, expected a number from 0 to 1"),
+        ({"threshold": math.nan}, "threshold is nan"),
         ({"class_thresholds": {"dog": -0.1}}, "the threshold of 'dog' is -0.1"),
         ({"hysteresis": -0.1}, "hysteresis is -0.1, expected a number from 0 to 1"),
         ({"hysteresis": 1.1}, "hysteresis is 1.1"),

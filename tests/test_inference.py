@@ -197,6 +197,13 @@ def test_unknown_class_is_refused_with_what_was_meant():
     assert caught.value.hint == "did you mean faint?"
 
 
+@pytest.mark.parametrize("options", [{"classes": "loud"}, {"classes": None, "exclude": "loud"}])
+def test_a_single_name_in_the_place_of_a_list_is_refused(options):
+    with pytest.raises(ConfigError, match="is 'loud', expected a list of names") as caught:
+        plan_detection(CONFIG, detection=None, **options)
+    assert caught.value.hint.endswith('=["loud"]')
+
+
 @pytest.mark.parametrize(
     ("classes", "exclude"), [([], []), (None, ["loud", "faint", "any"]), (["any", "loud"], ["loud", "any"])]
 )
@@ -277,7 +284,7 @@ def test_thresholds_take_the_place_of_the_model_s(engine, two_sounds):
     # what is not named stays as the model, or the detection, has it
     record = compactcli.detect(two_sounds, model=FakeEngine(config=high), threshold={"faint": 1.0})
     assert [(event.label, event.onset, event.offset) for event in record.events] == [("any", 1.0, 3.52)]
-    with pytest.raises(ConfigError, match="'threshold' is 2, expected a number from 0 to 1"):
+    with pytest.raises(ConfigError, match="threshold is 2, expected a number from 0 to 1"):
         compactcli.detect(two_sounds, model=engine, threshold=2)
 
 

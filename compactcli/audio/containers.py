@@ -94,7 +94,7 @@ def open_container(name: str, path: Path, container: Container) -> "Iterator[Con
     """
     if not is_installed("av"):
         raise AudioError(
-            f"{name} is {container.name}, which needs the package av, expected WAV, FLAC, Ogg, Opus, MP3 or AIFF",
+            f"{name} is {container.name}, which needs the package av, expected WAV, FLAC, Ogg, Opus, MP3, AIFF or CAF",
             hint="install it with: pip install av; or convert first, for example: ffmpeg -i INPUT OUTPUT.flac",
             code="not-audio",
         )

@@ -240,7 +240,7 @@ def _refusal(name: str, error: soundfile.LibsndfileError) -> AudioError:
     # 24 incomplete SF_INFO (sample rate or channels out of range), 32 no channels
     if error.code in (1, 7):
         return AudioError(
-            f"{name} is not audio that can be recognised, expected WAV, FLAC, Ogg, Opus, MP3 or AIFF",
+            f"{name} is not audio that can be recognised, expected WAV, FLAC, Ogg, Opus, MP3, AIFF or CAF",
             hint="convert it first, for example: ffmpeg -i INPUT OUTPUT.flac",
             code="not-audio",
         )

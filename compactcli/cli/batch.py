@@ -178,12 +178,14 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                 for document in outcome.frames.values():
                     document.unlink()
         except KeyboardInterrupt:
-            if journal is not None and journal.n_records:
-                say(f"interrupted {_how_far(run, journal)}")
+            how_far = _how_far(run, journal, summary)
+            if how_far:
+                say(f"interrupted {how_far}")
             raise
         except StoppedError as stopped:
-            if journal is not None and journal.n_records:
-                stopped.message += f" {_how_far(run, journal)}"
+            how_far = _how_far(run, journal, summary)
+            if how_far:
+                stopped.message += f" {how_far}"
             raise
     if batch.failures is not None:
         _write_failures(batch.failures, failures, null=batch.null)
@@ -195,8 +197,14 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
     return summary
 
 
-def _how_far(run: Run, journal: Journal) -> str:
-    return f"after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
+def _how_far(run: Run, journal: Journal | None, summary: Summary) -> str:
+    """What of a run that was stopped is done, and how it goes on; empty where nothing is."""
+    if journal is not None and journal.n_records:
+        return f"after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
+    n_done = summary.n_files - summary.n_skipped
+    if run.folder is not None and n_done:
+        return f"after {n_done} of {len(run.inputs)} recordings; --skip-existing leaves those out"
+    return ""
 
 
 def _open_results(run: Run, stack: contextlib.ExitStack, *, alone: bool) -> Put:

@@ -227,7 +227,7 @@ class BatchOptions:
     @staticmethod
     def _need(name: str, given: bool, needed: str, *values: Path | None) -> None:
         if given and not any(value is not None for value in values):
-            raise ConfigError(f"{name} was given without {needed}, expected both", hint=f"add {needed}")
+            raise ConfigError(f"{name} was given without {needed}, expected one to go with it", hint=f"add {needed}")
 
     @staticmethod
     def _differ(name: str, path: Path | None, other_name: str, other: Path | None) -> None:

@@ -1,7 +1,8 @@
 """``--output-dir``: one file for each recording and format, in folders as the recordings are.
 
 The name of a result is that of its recording with a suffix behind it, ``a.wav.json``, so that ``a.wav`` and ``a.flac``
-never meet. Nothing is written outside the folder, and no two results onto one name.
+never meet; see ``compactcli.formats.result_name`` for what is called otherwise. Nothing is written outside the folder,
+and no two results onto one name.
 """
 
 import json
@@ -15,7 +16,7 @@ from compactcli.cli.output import check_folder, unopenable, unwritable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
 from compactcli.errors import ConfigError
-from compactcli.formats import SUFFIXES
+from compactcli.formats import INSTEAD_OF_SUFFIX, SUFFIXES, result_name
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
 HOLDS_FAILURES = frozenset({"json", "jsonl"})
@@ -39,7 +40,7 @@ class ResultFolder:
     def targets(self, item: Input) -> list[Path]:
         """The files of one recording, in the order of the formats."""
         inner = item.inner_path
-        return [self.folder / inner.with_name(inner.name + SUFFIXES[name]) for name in self.formats]
+        return [self.folder / inner.with_name(result_name(inner.name, name)) for name in self.formats]
 
     def check_names(self, inputs: Sequence[Input]) -> None:
         """Refuse results that would meet, that no file system takes, or that would leave the folder.
@@ -53,7 +54,15 @@ class ResultFolder:
             )
         owners: dict[Path, Input] = {}
         for item in inputs:
-            for target in self.targets(item):
+            form_of: dict[Path, str] = {}
+            for form, target in zip(self.formats, self.targets(item), strict=True):
+                other_form = form_of.setdefault(target, form)
+                if other_form != form:
+                    raise ConfigError(
+                        f"--format {other_form} and {form} would both be written to {target}, expected two files",
+                        hint="leave one out",
+                        code="name-collision",
+                    )
                 other = owners.setdefault(target, item)
                 if other is not item:
                     raise ConfigError(
@@ -67,12 +76,6 @@ class ResultFolder:
                         f"{MAX_NAME_BYTES} bytes in a name",
                         hint="rename the recording, or use --output",
                     )
-        if len(owners) < len(inputs) * len(self.formats):
-            raise ConfigError(
-                f"--format {' and '.join(self.formats)} would be written to the same file, expected one for each",
-                hint="leave one out",
-                code="name-collision",
-            )
         self._check_folders(owners)
 
     def _check_folders(self, owners: dict[Path, Input]) -> None:
@@ -171,15 +174,20 @@ def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
         folder: Where results go.
     """
     paths = {item.path for item in inputs}
+    short = {SUFFIXES[form] for form in INSTEAD_OF_SUFFIX}
+    stems = {path.with_name(path.stem) for path in paths if path.suffix not in short}
     real = os.path.realpath(folder)
     roots = {item.root for item in inputs if item.root is not None}
     shared = {root for root in roots if os.path.realpath(root) == real}
 
     def is_result(item: Input) -> bool:
         name = item.path.name
-        return item.root in shared and any(
-            name.endswith(suffix) and item.path.with_name(name.removesuffix(suffix)) in paths
-            for suffix in SUFFIXES.values()
+        return item.root in shared and (
+            any(
+                name.endswith(suffix) and item.path.with_name(name.removesuffix(suffix)) in paths
+                for suffix in SUFFIXES.values()
+            )
+            or (item.path.suffix in short and item.path.with_name(item.path.stem) in stems)
         )
 
     return [item for item in inputs if not is_result(item)]

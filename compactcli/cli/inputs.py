@@ -1,6 +1,8 @@
 """Files and folders that the user named become a list of recordings."""
 
+import contextlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ class Input:
         source: File that holds the audio where ``path`` does not: what standard input was copied into.
         n_bytes: Size, 0 where it is unknown.
         mtime_ns: Time of the last change in nanoseconds, 0 where it is unknown.
+        place: Device and number of the file there, None where it is unknown.
         error: Why it cannot be a recording, or None where only its content can tell.
     """
 
@@ -27,6 +30,7 @@ class Input:
     source: Path | None = None
     n_bytes: int = 0
     mtime_ns: int = 0
+    place: tuple[int, int] | None = None
     error: AudioError | None = None
 
     @property
@@ -63,7 +67,8 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequenc
     Args:
         paths: Files and folders, in the order of the command line.
         recursive: Whether to go into folders inside folders.
-        leave_out: Files and folders that the results go to; they are no inputs when a folder holds them.
+        leave_out: Files and folders that the results go to; they are no inputs when a folder holds them, and nor is a
+            file that the shell has put in the place of standard output or standard error.
 
     Returns:
         Each input once, in the order of ``paths``, the files of a folder by name. A folder that holds no files is an
@@ -120,12 +125,15 @@ def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str]) -> It
         )
         yield Input(path=folder, root=root, error=refusal)
         return
+    streams = redirected_streams()
     for child in children:
         key = os.path.realpath(child)
         if child.name.startswith(".") or key in seen:
             continue
         if not _is_folder(child):
-            yield _file(child, root)
+            item = _file(child, root)
+            if item.place is None or item.place not in streams:
+                yield item
         elif recursive:
             seen.add(key)
             yield from _visible(child, root, recursive=True, seen=seen)
@@ -136,4 +144,17 @@ def _file(path: Path, root: Path | None) -> Input:
         status = path.stat()
     except (OSError, ValueError):  # opening it will say why
         return Input(path=path, root=root)
-    return Input(path=path, root=root, n_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    place = (status.st_dev, status.st_ino)
+    return Input(path=path, root=root, n_bytes=status.st_size, mtime_ns=status.st_mtime_ns, place=place)
+
+
+def redirected_streams() -> set[tuple[int, int]]:
+    """Device and number of the files that standard output and standard error go into."""
+    places = set()
+    for descriptor in (1, 2):
+        # a closed one goes nowhere
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                places.add((status.st_dev, status.st_ino))
+    return places

@@ -103,7 +103,7 @@ class Journal:
         different = sorted(name for name in {*self._facts, *facts} if self._facts.get(name) != facts.get(name))
         if different:
             raise ConfigError(
-                f"--resume found a run with another {' and '.join(different)} in {self.path}, expected the same",
+                f"--resume found a run that differs in {' and '.join(different)} in {self.path}, expected the same",
                 hint="give the options of the interrupted run, or begin again with --overwrite instead of --resume",
                 code="other-run",
             )
@@ -204,8 +204,9 @@ def open_journal(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Journ
     try:
         if not resume:
             if journal.n_records and not overwrite:
+                count = "1 result" if journal.n_records == 1 else f"{journal.n_records} results"
                 raise ConfigError(
-                    f"an interrupted run left {journal.n_records} records in {path}, expected to be told about them",
+                    f"an interrupted run left {count} in {path}, expected to be told whether it goes on",
                     hint="add --resume to go on with it, or --overwrite to begin again",
                     code="unfinished-run",
                 )

@@ -1,5 +1,6 @@
 """Lists of paths, as ``find`` writes them and ``xargs`` reads them: one a line, or each ended by NUL."""
 
+import codecs
 import errno
 import os
 import sys
@@ -16,10 +17,10 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
     Args:
         path: File with the list; ``-`` is standard input.
         null: Whether paths end with NUL instead of a line feed, and so may hold line feeds. Otherwise a carriage
-            return before a line feed does not count, nor do empty lines.
+            return before a line feed does not count, nor do empty lines, nor a byte-order mark.
 
     Raises:
-        ConfigError: The list cannot be read, names nothing, or holds NUL where line feeds were expected.
+        ConfigError: The list cannot be read, names nothing, is UTF-16, or holds NUL where line feeds were expected.
     """
     name = "standard input" if path == STDIN else f"--files-from {path}"
     try:
@@ -29,6 +30,10 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
         raise ConfigError(
             f"{name} cannot be read ({reason}), expected a list of paths", hint="check the path"
         ) from error
+    if not null and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{name} is UTF-16, expected UTF-8", hint="save the list as UTF-8")
+    if not null:
+        data = data.removeprefix(codecs.BOM_UTF8)
     if not null and b"\0" in data:
         raise ConfigError(f"{name} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes")
     parts = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]

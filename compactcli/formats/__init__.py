@@ -10,6 +10,7 @@ the name on disk back; ``encode`` writes the stray bytes of the other formats as
 
 import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from compactcli.formats.audacity import AudacityWriter, read_audacity_labels
 from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
@@ -29,6 +30,7 @@ __all__ = [
     "BINARY",
     "FORMATS",
     "FRAME_FORMATS",
+    "INSTEAD_OF_SUFFIX",
     "ONE_RECORDING",
     "SUFFIXES",
     "AudacityWriter",
@@ -52,6 +54,7 @@ __all__ = [
     "read_audacity_labels",
     "read_events_tsv",
     "read_raven_table",
+    "result_name",
 ]
 
 # what each command can write, by the names users ask for; a writer serves one document
@@ -87,8 +90,7 @@ ONE_RECORDING = frozenset({"audacity", "vtt", "srt", "scores-tsv", "npy", "level
 # formats that no terminal can show
 BINARY = frozenset({"npy", "png", "pdf"})
 
-# how the names of files of each format end: Raven looks for ``.selections.txt`` and Audacity for ``.txt``;
-# sed_scores_eval matches what stands before ``.tsv`` with the name of the recording without its suffix
+# how the names of files of each format end: Raven looks for ``.selections.txt`` and Audacity for ``.txt``
 SUFFIXES: Mapping[str, str] = {
     "json": ".json",
     "jsonl": ".jsonl",
@@ -106,3 +108,17 @@ SUFFIXES: Mapping[str, str] = {
     "svg": ".svg",
     "pdf": ".pdf",
 }
+
+# formats whose files are called as the recording is without its own suffix: sed_scores_eval matches what stands before
+# ``.tsv`` with that
+INSTEAD_OF_SUFFIX = frozenset({"scores-tsv"})
+
+
+def result_name(recording: str, form: str) -> str:
+    """Name of the file that holds a recording's results in a format.
+
+    Example:
+        >>> result_name("a.wav", "tsv"), result_name("a.wav", "scores-tsv")
+        ('a.wav.tsv', 'a.tsv')
+    """
+    return (Path(recording).stem if form in INSTEAD_OF_SUFFIX else recording) + SUFFIXES[form]

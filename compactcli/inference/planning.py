@@ -41,8 +41,12 @@ def plan_detection(
         exclude: Events not to look for, even where ``classes`` names them.
 
     Raises:
-        ConfigError: A class or the class of a threshold is unknown to the model, or no class is left.
+        ConfigError: A class or the class of a threshold is unknown to the model, or no class is left; or one name was
+            given in the place of a list of them.
     """
+    for option, names in (("classes", classes), ("exclude", exclude)):
+        if isinstance(names, str):
+            raise ConfigError(f"{option} is '{names}', expected a list of names", hint=f'give {option}=["{names}"]')
     detection = config.detection if detection is None else detection
     for name in (*(classes or ()), *exclude, *detection.class_thresholds):
         check_event_class(config, name)
