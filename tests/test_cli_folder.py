@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from compactcli.cli.folder import ResultFolder
-from compactcli.cli.inputs import Input
+from compactcli.cli.folder import ResultFolder, without_results
+from compactcli.cli.inputs import Input, collect_inputs
 from compactcli.errors import AudioError
 
 
@@ -114,11 +114,20 @@ def test_results_never_meet(words, message, run_compact, tree, write_tone):
 def test_frame_scores_are_called_as_the_recording_is_without_its_suffix(run_compact, tree):
     words = ["detect", "in", "--output-dir", "in", "--format", "scores-tsv", "--skip-existing"]
     (tree / "in/a.flac").unlink()
-    (tree / "in/notes.tsv").write_text("no result, and no recording")
+    (tree / "in/notes.txt").write_text("no recording")
     assert "4 files: 2 ok, 0 partial, 2 failed, 0 skipped" in run_compact(*words)[2]
     assert {"a.tsv", "sub/a.tsv"} < set(listed(tree / "in"))
-    # results beside their recordings are not taken for recordings, other files of the same kind are
+    # results beside their recordings are not taken for recordings
     assert "4 files: 0 ok, 0 partial, 2 failed, 2 skipped" in run_compact(*words)[2]
+
+
+def test_tables_that_are_nobodys_results_stay_inputs(tree):
+    for name in ("a.tsv", "sub/a.tsv", "notes.tsv", "b.csv"):
+        (tree / "in" / name).write_text("table")
+    inputs = collect_inputs([tree / "in"], recursive=True)
+    left = [str(item.path.relative_to(tree / "in")) for item in without_results(inputs, tree / "in")]
+    assert left == ["a.flac", "a.wav", "b.csv", "bad.wav", "notes.tsv", "sub/a.wav"]
+    assert without_results(inputs, tree / "out") == inputs
 
 
 def test_what_is_there_is_refused_before_the_work(run_compact, tree):
