@@ -165,7 +165,7 @@ def test_a_damaged_recording_on_standard_input_is_called_by_its_name(run_compact
     give_stdin(data[: len(data) // 2])
     code, out, err = run_compact("detect", "-")
     assert (code, json.loads(out)["path"], json.loads(out)["status"]) == (0, "-", "partial")
-    assert err.startswith("warning: standard input is analysed in part: the file ends ")
+    assert err.startswith("warning: standard input is damaged and analysed as far as it goes: the file ends ")
 
 
 def test_a_file_that_is_called_like_standard_input(run_compact, write_tone, tmp_path, monkeypatch):

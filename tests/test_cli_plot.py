@@ -101,7 +101,7 @@ def test_what_decodes_before_damage_is_drawn(run_compact, write_recording, noise
     path = write_recording("cut.wav", noise(2.0))
     path.write_bytes(path.read_bytes()[:-16000])
     code, _, err = run_compact("plot", path, "--output", tmp_path / "a.svg")
-    assert "cut.wav is analysed in part" in err
+    assert "cut.wav is damaged and analysed as far as it goes" in err
     assert code == 0
     assert "the part before the damage" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 

@@ -249,7 +249,7 @@ def _comment(item: Input, outcome: Outcome, *, only: bool, quiet: bool) -> None:
     if outcome.error is not None and (only or not quiet):
         say_error(outcome.error, with_hint=only)
     if outcome.record.status == "partial" and not quiet:
-        say_warning(f"{item.name} is analysed in part: {outcome.record.error_message}")
+        say_warning(f"{item.name} is damaged and analysed as far as it goes: {outcome.record.error_message}")
 
 
 def _write_failures(path: Path, failures: Sequence[str], *, null: bool) -> None:
