@@ -3,43 +3,56 @@ import threading
 
 import pytest
 
-from compactcli.cli.stopping import StoppedError, sigterm_stops
+from compactcli.cli.stopping import StoppedError, signals_stop
 
 
 @pytest.fixture(autouse=True)
 def default_handling():
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_sigterm_raises_once():
-    with pytest.raises(StoppedError) as caught, sigterm_stops():
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGHUP, 129, "stopped by SIGHUP")],
+)
+def test_signals_raise_once(number, code, message):
+    with pytest.raises(StoppedError) as caught, signals_stop():
         try:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
         finally:
-            signal.raise_signal(signal.SIGTERM)  # as ``timeout`` does, while the first is being dealt with
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    assert (caught.value.code, caught.value.message) == (143, "stopped by SIGTERM")
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            signal.raise_signal(number)  # as ``timeout`` does, while the first is being dealt with
+            assert signal.getsignal(signal.SIGTERM) is signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert (caught.value.code, caught.value.message) == (code, message)
+    assert signal.getsignal(signal.SIGTERM) is signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
 def test_who_handles_sigterm_already_goes_on_doing_so():
     came = []
     signal.signal(signal.SIGTERM, lambda *_: came.append(1))
-    with sigterm_stops():
+    with signals_stop():
         signal.raise_signal(signal.SIGTERM)
     assert came == [1]
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with sigterm_stops():
+    with signals_stop():
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+def test_nohup_keeps_its_promise_and_sigterm_still_stops():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with pytest.raises(StoppedError, match="143"), signals_stop():
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_other_threads_change_nothing():
     seen = []
 
     def look():
-        with sigterm_stops():
+        with signals_stop():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=look)

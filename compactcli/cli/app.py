@@ -1,7 +1,7 @@
 """The command ``compact``: every command is registered here, and every error becomes an exit code here.
 
 0 all done, 1 at least one recording failed, 2 nothing done because a request was wrong, 70 a bug, 130 interrupted,
-143 stopped by SIGTERM.
+141 nobody reads any more, 129 or 143 stopped by SIGHUP or SIGTERM.
 """
 
 import errno
@@ -21,7 +21,7 @@ from compactcli.cli.features import features
 from compactcli.cli.models import models
 from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.plot import plot
-from compactcli.cli.stopping import EXIT_STOPPED, StoppedError, sigterm_stops
+from compactcli.cli.stopping import StoppedError, signals_stop
 from compactcli.cli.streams import fill_closed_streams
 from compactcli.cli.study import study
 from compactcli.cli.train import train
@@ -87,13 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     fill_closed_streams()
     try:
-        with sigterm_stops(), say_device_warnings():
+        with signals_stop(), say_device_warnings():
             app(args=words, prog_name="compact")
     except StoppedError as stopped:
         from compactcli.cli.console import say
 
         say(stopped.message)
-        return EXIT_STOPPED
+        return _exit_code(stopped.code)
     except SystemExit as finished:
         return _exit_code(finished.code)
     except CompactError as error:

@@ -1,4 +1,8 @@
-"""SIGTERM, with which ``kill``, ``timeout`` and service managers end programs, stops a command as Ctrl-C does."""
+"""Signals that stop a command as Ctrl-C does.
+
+SIGTERM is how ``kill``, ``timeout`` and service managers end programs, SIGHUP how a terminal or a connection does that
+goes away.
+"""
 
 import contextlib
 import signal
@@ -6,39 +10,45 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# what shells say of a program that SIGTERM ended
-EXIT_STOPPED = 128 + signal.SIGTERM
+# Windows has no terminal that goes away
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class StoppedError(SystemExit):
-    """SIGTERM came.
+    """One of ``STOPPING`` came.
+
+    Args:
+        number: Which; its exit code is what shells say of a program that it ended.
 
     Attributes:
         message: What to tell the user; whoever knows how far the work is may say it.
     """
 
-    def __init__(self) -> None:
-        super().__init__(EXIT_STOPPED)
-        self.message = "stopped by SIGTERM"
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.message = f"stopped by {signal.Signals(number).name}"
 
 
 @contextlib.contextmanager
-def sigterm_stops() -> Iterator[None]:
-    """Inside, SIGTERM raises ``StoppedError`` in the main thread, once: ``timeout`` sends it twice.
+def signals_stop() -> Iterator[None]:
+    """Inside, a signal of ``STOPPING`` raises ``StoppedError`` in the main thread, once: ``timeout`` sends it twice.
 
-    Where somebody has said already what SIGTERM does, nothing changes.
+    Where somebody has said already what a signal does, as ``nohup`` has of SIGHUP, it goes on doing so.
     """
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    free = [number for number in STOPPING if signal.getsignal(number) is signal.SIG_DFL]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise StoppedError
+        for other in free:
+            signal.signal(other, signal.SIG_IGN)
+        raise StoppedError(number)
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in free:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in free:
+            signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from compactcli.cli.inputs import Input
+from compactcli.cli.stopping import STOPPING
 from compactcli.cli.work import ModelFacts, Outcome, Task, failure
 from compactcli.cli.worker import serve
 from compactcli.errors import AudioError, CompactError
@@ -240,7 +241,7 @@ def _start(task: Task, pipe: Connection, n_threads: int) -> BaseProcess:
 
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back, and have processes that are started meanwhile hold them back for ever.
+    """Hold back what stops a command, and have processes that are started meanwhile hold it back for ever.
 
     Terminals and ``timeout`` send them to the whole group; this process is the one that stops, and ends the others.
     """
@@ -249,7 +250,7 @@ def _interrupts_blocked() -> Iterator[None]:
         return
     # starting the tracker lets interrupts through, so it has to run already
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, *STOPPING])
     try:
         yield
     finally:
