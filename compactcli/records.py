@@ -17,7 +17,7 @@ class Record:
 
     Args:
         path: The input as the user named it.
-        status: ``ok``; ``partial`` when only the part before some damage was analysed; ``error`` when nothing was.
+        status: ``ok``; ``partial`` when not all of it was, or not as its header says; ``error`` when nothing was.
         error_code: Stable word for what went wrong; None exactly when the status is ``ok``.
         error_message: The same for people; None exactly when the status is ``ok``.
         duration: Length that was analysed in seconds, or None where it is unknown.

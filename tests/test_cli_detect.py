@@ -207,8 +207,8 @@ def test_frame_scores(run_compact, two_sounds, tmp_path, write_tone):
     assert lines[-1].startswith("4.960000\t5.000000\t")
     odd = write_tone("odd.wav", 2.03)
     assert run_compact(*words, two_sounds, odd, "--output-dir", tmp_path / "out", "--format", "json")[0] == 0
-    assert (tmp_path / "out/two.tsv").read_text() == out
-    assert (tmp_path / "out/odd.tsv").read_text().splitlines()[-1].startswith("2.000000\t2.030000\t")
+    assert (tmp_path / "out/two.wav.tsv").read_text() == out
+    assert (tmp_path / "out/odd.wav.tsv").read_text().splitlines()[-1].startswith("2.000000\t2.030000\t")
     assert run_compact(*words, two_sounds, "--output", tmp_path / "two.tsv")[0] == 0
     assert (tmp_path / "two.tsv").read_text() == out
     (tmp_path / "bad.wav").write_text("no audio")

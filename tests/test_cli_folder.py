@@ -91,10 +91,6 @@ def test_formats_for_one_recording_are_refused_for_more(run_compact, tree):
             ["x", "--format", "csv", "--format", "tsv", "--format", "scores-tsv"],
             "--format tsv and scores-tsv would both be written to out/x.tsv, expected two files",
         ),
-        (
-            ["in/a.wav", "in/a.flac", "--format", "scores-tsv"],
-            "in/a.wav and in/a.flac would both be written to out/a.tsv",
-        ),
         (["x", "in3", "in3/y"], "out/x.jsonl would be the result of x and a folder for others"),
     ],
 )
@@ -111,22 +107,12 @@ def test_results_never_meet(words, message, run_compact, tree, write_tone):
     assert not (tree / "out").exists()
 
 
-def test_frame_scores_are_called_as_the_recording_is_without_its_suffix(run_compact, tree):
-    words = ["detect", "in", "--output-dir", "in", "--format", "scores-tsv", "--skip-existing"]
-    (tree / "in/a.flac").unlink()
-    (tree / "in/notes.txt").write_text("no recording")
-    assert "4 files: 2 ok, 0 partial, 2 failed, 0 skipped" in run_compact(*words)[2]
-    assert {"a.tsv", "sub/a.tsv"} < set(listed(tree / "in"))
-    # results beside their recordings are not taken for recordings
-    assert "4 files: 0 ok, 0 partial, 2 failed, 2 skipped" in run_compact(*words)[2]
-
-
 def test_tables_that_are_nobodys_results_stay_inputs(tree):
-    for name in ("a.tsv", "sub/a.tsv", "notes.tsv", "b.csv"):
+    for name in ("a.wav.tsv", "sub/a.wav.selections.txt", "a.tsv", "b.csv"):
         (tree / "in" / name).write_text("table")
     inputs = collect_inputs([tree / "in"], recursive=True)
     left = [str(item.path.relative_to(tree / "in")) for item in without_results(inputs, tree / "in")]
-    assert left == ["a.flac", "a.wav", "b.csv", "bad.wav", "notes.tsv", "sub/a.wav"]
+    assert left == ["a.flac", "a.tsv", "a.wav", "b.csv", "bad.wav", "sub/a.wav"]
     assert without_results(inputs, tree / "out") == inputs
 
 

@@ -103,7 +103,7 @@ def test_what_decodes_before_damage_is_drawn(run_compact, write_recording, noise
     code, _, err = run_compact("plot", path, "--output", tmp_path / "a.svg")
     assert "cut.wav is damaged and analysed as far as it goes" in err
     assert code == 0
-    assert "the part before the damage" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "damaged · " in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -174,6 +175,30 @@ def test_sigterm_leaves_what_is_written(words, start, write_tone, tmp_path):
     assert err == (STOPPED if "--output-dir" in words else "stopped by SIGTERM\n")
     assert codes(written) == [("a.wav", None)]
     wait_until(lambda: not living(process.pid))
+
+
+def test_a_terminal_goes_away(write_tone, tmp_path):
+    """With the bar on it that shows how far the run is."""
+    for name in ("a", "hang1", "hang2"):
+        write_tone(f"in/{name}.wav")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, TESTS / "fake_compact.py", "classify", "in", "--output", "out.jsonl"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent), "TERM": "xterm"},
+        preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509  # no other thread runs here
+    )
+    try:
+        os.close(slave)
+        journal = tmp_path / ".out.jsonl.compact-journal"
+        wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2)
+        assert b"files" in os.read(master, 4096)
+        os.close(master)
+        assert process.wait(timeout=60) == 129
+    finally:
+        process.kill()
+        process.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [journal.name, "in"]
 
 
 def test_sigterm_may_come_while_nothing_is_done(start, tmp_path):

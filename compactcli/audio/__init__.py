@@ -2,16 +2,18 @@
 
 What a file is, is decided by its content, never by its name. Files are decoded block by block, so memory
 does not grow with their length and nothing is allocated from what a header claims. Audio that decoded before
-some damage is kept, and ``AudioReader.damage`` says what is missing.
+some damage is kept, and ``AudioReader.damage`` says what is missing or wrong.
 
 A recording counts as damaged when
 
 - the decoder gives up after good audio;
 - fewer frames decode than the header promises: more than one MPEG frame (1,152) for MP3, half of the longest
   block (4,096) for Vorbis, the longest packet (120 ms) for Opus, any frame for FLAC and the uncompressed formats;
-- a RIFF, RF64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file. Sizes from
-  0x7FFF0000 up are what programs write that do not know the length, and promise nothing;
-- an Ogg stream does not end with a whole last page;
+- a RIFF, RF64, W64, AIFF, AU or CAF header promises more than 64 bytes beyond the end of the file. Some sizes are what
+  programs write that do not know the length, see ``chunks.is_unknown_size``, and promise nothing;
+- a WAV goes on behind what its header promises with what may be sound, which is heard, or with another recording;
+- an Ogg stream does not end with a whole last page, or anything follows it;
+- MPEG frames follow behind the end that an MP3 promises;
 - more than 0.2 s of what an MP4, Matroska or WavPack header promises is missing, or is left out between two time
   stamps of any container. AMR and raw AAC promise nothing.
 

@@ -1,26 +1,41 @@
 """Where the sound of WAV and CAF lies, which are made of chunks, and what to show a decoder where a header is wrong.
 
 A recorder that lost its power leaves a header that promises nothing, or what it knew a while ago; a size of 32 bits
-starts again at 0 beyond 4 GiB; and files are joined as if they were text. libsndfile believes the header, or refuses
-the whole file for what follows its sound.
+ends at 4 GiB; and files are joined as if they were text. libsndfile believes the header, or refuses the whole file for
+what follows its sound.
 """
 
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Literal
 
-# what a size says that is not known, of 32 and of 64 bits
-UNKNOWN_SIZE = 2**32 - 1
+import numpy as np
+
+Order = Literal["little", "big"]
+
+_UNKNOWN_SIZE = 2**32 - 1
 _UNKNOWN_CAF_SIZE = 2**64 - 1
+# libsndfile counts the bytes of a WAV, but not of RF64, in 32 bits; headers have less than the rest
+_LONGEST_WAV_BYTES = 2**32 - 2**20
 # a header with more chunks is not looked through
 _MAX_CHUNKS = 1000
-# that much behind the sound may be anything: a third of a second of stereo
-_SLACK_BYTES = 2**16
-# forms that hold a whole file, in which numbers of which order of bytes
-_RIFF: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RF64": "little", b"RIFX": "big"}
-# tags that are no chunks, as programs for MP3 put them behind everything
-_TAGS = (b"ID3", b"TAG", b"APETAGEX")
+# so little behind the sound may be anything: a third of a second, of what is recorded in few bytes
+_SLACK_BYTES, _SLACK_S = 2**16, 1 / 3
+# forms that hold a whole file, and the order of the bytes in their numbers
+_RIFF: dict[bytes, Order] = {b"RIFF": "little", b"RF64": "little", b"RIFX": "big"}
+# tags that are no chunks, as programs for MP3 put them behind everything, and an archive
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"PK\x03\x04")
+# chunks that hold no sound; where one of them is cut, it is a chunk all the same
+_KNOWN_CHUNKS = frozenset(
+    b"LIST|list|INFO|iXML|axml|aXML|bext|id3 |ID3 |_PMX|cue |plst|smpl|inst|fact|PEAK|DISP|JUNK|junk|PAD |FLLR|umid|"
+    b"minf|elm1|regn|afsp|acid|strc|cart|chna|mext|qlty|link|levl|MD5 |CSET|wamd|guan|r64m".split(b"|")
+)
+_FLOAT_FORMAT, _EXTENSIBLE_FORMAT = 3, 0xFFFE
+# levels of samples that were meant to be sound
+_MAX_FLOAT = 1e4
+_PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +43,21 @@ class View:
     """What a decoder shall see of a file.
 
     Args:
-        size: Bytes that the file seems to have; None for as many as it has.
+        size: Bytes that the file seems to have, before ``inserted``; None for as many as it has.
         patches: Position to the bytes that seem to be there.
+        inserted: Bytes that seem to follow the first ``INSERTED_AT``.
         damage: What is wrong with the recording, as a user shall read it; None when nothing is.
     """
 
     size: int | None = None
     patches: tuple[tuple[int, bytes], ...] = ()
+    inserted: bytes = b""
     damage: str | None = None
 
 
 WHOLE = View()
+# behind the name and the kind of a RIFF file
+INSERTED_AT = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +65,29 @@ class _Chunk:
     name: bytes
     start: int  # of its content
     size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wav:
+    """What the header of a WAV says."""
+
+    form: bytes
+    layout: bytes  # the content of ``fmt``
+    long_sizes: _Chunk | None  # ``ds64``
+    data: _Chunk
+    promised: int | None  # bytes of sound, None where it does not know
+
+    @property
+    def order(self) -> Order:
+        return _RIFF[self.form]
+
+
+def is_unknown_size(n_bytes: int) -> bool:
+    """Whether a size of 32 bits means that nobody knew it when the header was written.
+
+    Streams say the largest number, SoX says 0x7FFFF000, both less what is lacking to whole frames or around the sound.
+    """
+    return n_bytes >= 0xFFFFFF00 or 0x7FFFEF00 <= n_bytes <= 0x7FFFFFFF
 
 
 def find_view(file: IO[bytes]) -> View:
@@ -58,64 +100,134 @@ def find_view(file: IO[bytes]) -> View:
     file.seek(0)
     magic = file.read(12)
     if magic[:4] in _RIFF and magic[8:12] == b"WAVE":
-        return _view_wav(file, n_bytes, magic[:4])
+        wav = _read_wav(file, n_bytes, magic[:4])
+        return WHOLE if wav is None else _view_wav(file, n_bytes, wav)
     if magic[:4] == b"caff":
         return _view_caf(file, n_bytes)
     return WHOLE
 
 
-def _view_wav(file: IO[bytes], n_bytes: int, form: bytes) -> View:
-    order = _RIFF[form]
-    long_size, data = None, None
-    for chunk in _chunks(file, 12, n_bytes, size_bytes=4, order=order):
-        if chunk.name == b"ds64":
-            # that of the form, then that of the sound
-            long_size = int.from_bytes(file.read(16)[8:], order)
-        if chunk.name == b"data":
-            data = chunk
-            break
-    if data is None:
-        return WHOLE
-    is_long = form == b"RF64" and data.size == UNKNOWN_SIZE and long_size is not None
-    promised = long_size if is_long and long_size is not None else data.size
-    stop = data.start + promised
-    # what is cut, or of unknown length, is understood by libsndfile
-    if stop >= n_bytes:
-        return WHOLE
-    follows = _what_follows(file, stop, n_bytes, order=order)
-    n_after = n_bytes - stop
-    if follows is None and (promised == 0 or n_after > _SLACK_BYTES):
-        # sound up to the end; RF64 would go on believing the other size
-        unknown = (data.start - 4, UNKNOWN_SIZE.to_bytes(4, order))
-        patches = ((0, b"RIFF"), unknown) if form == b"RF64" else (unknown,)
-        said = f"its header promises {promised} bytes of sound, and {n_after} more follow, which were heard too"
-        return View(patches=patches, damage=said if promised else None)
-    if promised == 0:
-        return WHOLE
-    return View(size=stop, damage=follows or None)
+def _read_wav(file: IO[bytes], n_bytes: int, form: bytes) -> _Wav | None:
+    long_sizes, layout, promised = None, b"", None
+    for chunk in _chunks(file, 12, n_bytes, size_bytes=4, order=_RIFF[form]):
+        if chunk.name == b"fmt ":
+            layout = file.read(min(chunk.size, 40))
+        elif chunk.name == b"ds64" and form == b"RF64":
+            long_sizes = chunk
+            # the size of the form, then that of the sound, which libsndfile believes whatever ``data`` says; 0 where
+            # the writer never came back to it
+            promised = int.from_bytes(file.read(16)[8:], "little") or None
+        elif chunk.name == b"data":
+            if long_sizes is None and chunk.size and not is_unknown_size(chunk.size):
+                promised = chunk.size
+            return _Wav(form=form, layout=layout, long_sizes=long_sizes, data=chunk, promised=promised)
+    return None
 
 
-def _what_follows(file: IO[bytes], stop: int, n_bytes: int, *, order: Literal["little", "big"]) -> str | None:
-    """What lies behind the sound of a WAV: ``""`` is chunks or tags, a sentence tells of sound, None is neither."""
-    # not everybody fills up to an even number of bytes
-    for start in sorted({stop, stop + stop % 2}):
-        file.seek(start)
-        if file.read(8).startswith(_TAGS):
-            return ""
-        known = False
-        for chunk in _chunks(file, start, n_bytes, size_bytes=4, order=order):
-            if not chunk.name.isascii() or not chunk.name.decode().isprintable():
-                break
-            if chunk.start + chunk.size > n_bytes + _SLACK_BYTES:
-                break
+def _view_wav(file: IO[bytes], n_bytes: int, wav: _Wav) -> View:
+    start = wav.data.start
+    found = n_bytes - start
+    if wav.promised is None:
+        if found <= 0 or (wav.data.size == 0 and _is_nothing(file, start, n_bytes, wav)):
+            return WHOLE
+        return _view_to_end(wav, n_bytes, damage=None)
+    # libsndfile knows what to say of one that is cut
+    if wav.promised >= found:
+        return WHOLE
+    stop = start + wav.promised
+    follows = _sound_behind(file, stop, n_bytes, wav)
+    if follows is not None:
+        return View(size=stop, damage=follows)
+    if _is_nothing(file, stop, n_bytes, wav):
+        return View(size=stop)
+    said = f"its header promises {wav.promised} bytes of sound, and {n_bytes - stop} more follow, which were heard too"
+    return _view_to_end(wav, n_bytes, damage=said)
+
+
+def _view_to_end(wav: _Wav, n_bytes: int, *, damage: str | None) -> View:
+    """A WAV whose sound goes on to the end of the file."""
+    found = n_bytes - wav.data.start
+    unknown = (wav.data.start - 4, _UNKNOWN_SIZE.to_bytes(4, wav.order))
+    n_frames = found // max(1, int.from_bytes(wav.layout[12:14], wav.order))
+    if wav.form == b"RF64" and wav.long_sizes is not None:
+        sizes = struct.pack("<QQQ", n_bytes - 8, found, n_frames)
+        return View(patches=((wav.long_sizes.start, sizes), unknown), damage=damage)
+    if found <= _LONGEST_WAV_BYTES:
+        return View(patches=((0, b"RIFX" if wav.form == b"RIFX" else b"RIFF"), unknown), damage=damage)
+    if wav.form == b"RIFX":
+        return View(patches=(unknown,), damage="what lies behind its first 4 GiB was not heard")
+    sizes = b"ds64" + struct.pack("<IQQQI", 28, n_bytes + 28, found, n_frames, 0)
+    return View(
+        patches=((0, b"RF64"), (4, _UNKNOWN_SIZE.to_bytes(4, "little")), unknown), inserted=sizes, damage=damage
+    )
+
+
+def _sound_behind(file: IO[bytes], stop: int, n_bytes: int, wav: _Wav) -> str | None:
+    """What to say of chunks that hold more sound behind the end of a WAV's; None where there are none."""
+    for start in _starts(stop):
+        for chunk in _metadata(file, start, n_bytes, wav.order):
             if chunk.name in _RIFF:
                 return "another recording follows behind its end, which was not heard"
             if chunk.name == b"data" and chunk.size:
                 return f"a second piece of sound, of {chunk.size} bytes, follows behind its end, which was not heard"
-            known = True
-        if known:
-            return ""
     return None
+
+
+def _is_nothing(file: IO[bytes], stop: int, n_bytes: int, wav: _Wav) -> bool:
+    """Whether what follows in a WAV is chunks, tags, text, padding, or too little to matter, rather than sound."""
+    rate = int.from_bytes(wav.layout[8:12], wav.order)
+    if wav.data.size and n_bytes - stop <= min(_SLACK_BYTES, rate * _SLACK_S):
+        return True
+    for start in _starts(stop):
+        file.seek(start)
+        head = file.read(4096)
+        if head.startswith(_TAGS) or any(True for _ in _metadata(file, start, n_bytes, wav.order)):
+            return True
+    return _is_text(head) or not _may_be_samples(head, wav) or _is_one_byte(file, start)
+
+
+def _starts(stop: int) -> list[int]:
+    # not everybody fills up to an even number of bytes
+    return sorted({stop, stop + stop % 2})
+
+
+def _metadata(file: IO[bytes], start: int, n_bytes: int, order: Order) -> Iterator[_Chunk]:
+    """Chunks from a position on, as long as they look like some."""
+    for chunk in _chunks(file, start, n_bytes, size_bytes=4, order=order):
+        named = all(32 <= byte < 127 for byte in chunk.name)
+        if (
+            chunk.name not in _KNOWN_CHUNKS
+            and chunk.name not in _RIFF
+            and not (named and chunk.start + chunk.size <= n_bytes)
+        ):
+            return
+        yield chunk
+
+
+def _is_text(head: bytes) -> bool:
+    return bool(head) and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head[:512])
+
+
+def _may_be_samples(head: bytes, wav: _Wav) -> bool:
+    """Whether bytes can be samples of the WAV's kind: of those in floating point, most bytes cannot."""
+    kind = int.from_bytes(wav.layout[:2], wav.order)
+    if kind == _EXTENSIBLE_FORMAT:
+        kind = int.from_bytes(wav.layout[24:26], wav.order)
+    if kind != _FLOAT_FORMAT:
+        return True
+    size = 8 if int.from_bytes(wav.layout[14:16], wav.order) == 64 else 4
+    samples = np.frombuffer(head[: len(head) // size * size], f"{'>' if wav.order == 'big' else '<'}f{size}")
+    return bool(np.all(np.abs(samples) <= _MAX_FLOAT))
+
+
+def _is_one_byte(file: IO[bytes], start: int) -> bool:
+    """Whether the rest of a file is one byte again and again, as on a card that was never written to there."""
+    file.seek(start)
+    first = file.read(1)
+    while piece := file.read(_PIECE_BYTES):
+        if piece.count(first) < len(piece):
+            return False
+    return True
 
 
 def _view_caf(file: IO[bytes], n_bytes: int) -> View:
@@ -132,10 +244,8 @@ def _view_caf(file: IO[bytes], n_bytes: int) -> View:
     return WHOLE
 
 
-def _chunks(
-    file: IO[bytes], position: int, n_bytes: int, *, size_bytes: int, order: Literal["little", "big"]
-) -> Iterator[_Chunk]:
-    """Chunks from a position on; after each one the file stands at its content."""
+def _chunks(file: IO[bytes], position: int, n_bytes: int, *, size_bytes: int, order: Order) -> Iterator[_Chunk]:
+    """Chunks from a position on; when one is given out, the file stands at its content."""
     for _ in range(_MAX_CHUNKS):
         if position >= n_bytes:  # no file system could seek to where a size of 64 bits may lead
             return

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import soundfile
 
-from compactcli.audio.chunks import WHOLE, View, find_view
+from compactcli.audio.chunks import INSERTED_AT, WHOLE, View, find_view
 from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
 from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
@@ -27,8 +27,8 @@ _WAV_MAGIC = (b"RIF", b"RF6", b"FFI")
 # Where libsndfile looks for the other half of a file without a name before it takes it for MP3 or for nothing.
 _MAC_FORKS = (".AppleDouble", "._")
 
-# An MP3 goes on behind the end that its header promises when at least that many bytes do, a second's worth.
-_MP3_REST_BYTES = 2**14
+# An MP3 goes on behind the end that its header promises when at least that many bytes do: four of the longest frames.
+_MP3_REST_BYTES = 2**12
 
 _STDERR_LOCK = threading.Lock()
 
@@ -76,8 +76,11 @@ class _NamelessBytes:
     def __init__(self, file: IO[bytes], view: View, *, hides_lists: bool = False) -> None:
         self._file = file
         self._n_bytes = file.seek(0, os.SEEK_END)
-        self._size = self._n_bytes if view.size is None else view.size
-        self._patches = view.patches
+        self._view = view
+        self._size = (self._n_bytes if view.size is None else view.size) + len(view.inserted)
+        # what the file seems to have and what can be read of it
+        self._n_readable = min(self._size, self._n_bytes + len(view.inserted))
+        self._position = 0
         self._at_end = False
         self.hides_lists = hides_lists
         # the last bytes given out and where they ended: a chunk's name may come in two reads
@@ -87,11 +90,12 @@ class _NamelessBytes:
         # called from C, where an exception would be printed and lost: a failing disk ends the audio here, and the
         # frames that are then missing mark the recording as damaged
         try:
-            start = self._file.tell()
-            data = self._patched(self._file.read(max(0, min(len(buffer), self._size - start))), start)
+            start = self._position
+            data = self._read(start, min(len(buffer), self._n_readable - start))
         except OSError:
             return 0
         buffer[: len(data)] = self._without_lists(data, start) if self.hides_lists else data
+        self._position += len(data)
         return len(data)
 
     # soundfile looks for this name to tell a file from a path, then prefers readinto
@@ -99,20 +103,30 @@ class _NamelessBytes:
 
     def goes_on_as_mp3(self) -> bool:
         """Whether MPEG frames, with or without a tag in front, follow where reading has stopped."""
+        stop = self._position
         try:
-            stop = self._file.tell()
-            head = self._file.read(10)
-            if head[:3] == b"ID3" and len(head) == 10:
-                # seven bits of each of the last four bytes are the length of what follows them
-                stop += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-                self._file.seek(stop)
-                head = self._file.read(2)
+            while length := _tag_length(head := self._read(stop, 16)):
+                stop += length
         except OSError:
             return False
-        return self._n_bytes - stop >= _MP3_REST_BYTES and is_mpeg(head)
+        return self._n_bytes - stop >= _MP3_REST_BYTES and is_mpeg_frame(head)
 
-    def _patched(self, data: bytes, start: int) -> bytes:
-        for position, patch in self._patches:
+    def _read(self, start: int, n_bytes: int) -> bytes:
+        """Bytes of the view; fewer at its end."""
+        inserted = self._view.inserted
+        if not inserted:
+            return self._read_file(start, n_bytes)
+        before = self._read_file(start, min(n_bytes, INSERTED_AT - start))
+        middle = inserted[max(0, start - INSERTED_AT) : max(0, start + n_bytes - INSERTED_AT)]
+        first = max(INSERTED_AT, start - len(inserted))
+        return before + middle + self._read_file(first, n_bytes - len(before) - len(middle))
+
+    def _read_file(self, start: int, n_bytes: int) -> bytes:
+        if n_bytes <= 0:
+            return b""
+        self._file.seek(start)
+        data = self._file.read(n_bytes)
+        for position, patch in self._view.patches:
             first, last = max(position, start), min(position + len(patch), start + len(data))
             if first < last:
                 data = data[: first - start] + patch[first - position : last - position] + data[last - start :]
@@ -129,14 +143,14 @@ class _NamelessBytes:
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         self._at_end = whence == os.SEEK_END and position == 0
-        if whence == os.SEEK_END:
-            position, whence = position + min(self._size, self._n_bytes), os.SEEK_SET
-        with contextlib.suppress(OSError, ValueError):
-            self._file.seek(position, whence)
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._n_readable}[whence]
+        # C has 63 bits for what comes back
+        if 0 <= origin + position < 2**63:
+            self._position = origin + position
         return self.tell()
 
     def tell(self) -> int:
-        return self._size if self._at_end else self._file.tell()
+        return self._size if self._at_end else self._position
 
 
 def _open_bytes(path: Path, name: str) -> IO[bytes]:
@@ -199,6 +213,29 @@ def is_mpeg(head: bytes) -> bool:
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
+def is_mpeg_frame(head: bytes) -> bool:
+    """Whether bytes begin with an MPEG audio frame whose version, layer, bit rate and sample rate there are."""
+    there = (
+        len(head) > 3
+        and head[1] & 0x18 != 0x08
+        and head[1] & 0x06
+        and head[2] & 0xF0 != 0xF0
+        and head[2] & 0x0C != 0x0C
+    )
+    return bool(there) and is_mpeg(head)
+
+
+def _tag_length(head: bytes) -> int:
+    """Bytes of the tag that stands between MP3 files that were joined; 0 where none does."""
+    if head[:3] == b"ID3" and len(head) >= 10:
+        # seven bits of each of four bytes are the length of what follows them
+        return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    if head[:8] == b"APETAGEX" and len(head) >= 16:
+        # of everything behind its header
+        return 32 + int.from_bytes(head[12:16], "little")
+    return 128 if head[:3] == b"TAG" else 0
+
+
 def _open_chunks(name: str, file: IO[bytes], *, is_wav: bool) -> soundfile.SoundFile:
     try:
         view = find_view(file)
@@ -209,7 +246,6 @@ def _open_chunks(name: str, file: IO[bytes], *, is_wav: bool) -> soundfile.Sound
 
 def _open_decoder(name: str, file: IO[bytes], view: View = WHOLE, *, is_wav: bool = False) -> soundfile.SoundFile:
     data = _NamelessBytes(file, view, hides_lists=is_wav)
-    file.seek(0)
     try:
         decoder = _ForwardDecoder(data, damage=view.damage)
     except soundfile.LibsndfileError as error:

@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from compactcli.audio.chunks import is_unknown_size
 from compactcli.audio.containers import CONTAINER_NAMES
 from compactcli.audio.decoder import Decoder
 from compactcli.audio.limits import AudioLimits, check_duration, check_layout
 
 # Headers with this many frames or more mean "unknown"; streamed FLAC gives 2**63 - 1.
 _UNKNOWN_FRAMES = 2**40
-_UNKNOWN_BYTES = 0x7FFF0000
 _SIZE_TOLERANCE_BYTES = 64
 _CHUNK_CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _DS64_CUT = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
@@ -80,7 +80,7 @@ def cut_in_header(decoder: Decoder) -> str | None:
     chunk = _CHUNK_CUT.search(log)
     if chunk is not None:
         promised, found = int(chunk[1]), int(chunk[2])
-        if found + _SIZE_TOLERANCE_BYTES < promised < _UNKNOWN_BYTES:
+        if found + _SIZE_TOLERANCE_BYTES < promised and not is_unknown_size(promised):
             return f"the file ends {promised - found} bytes before its audio does"
     ds64 = _DS64_CUT.search(log)
     if ds64 is not None and int(ds64[1]) < int(ds64[2]) < _UNKNOWN_FRAMES:

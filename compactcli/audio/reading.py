@@ -36,7 +36,7 @@ class AudioReader:
         sample_rate: Hz of the blocks.
         n_samples: Samples given out so far.
         n_decoded: Frames decoded so far, at the recording's own rate.
-        damage: After the last block, what is missing from the recording; None when nothing is.
+        damage: After the last block, what is missing from the recording or wrong in its header; None when nothing is.
     """
 
     def __init__(self, name: str, decoder: Decoder, *, sample_rate: int, limits: AudioLimits) -> None:

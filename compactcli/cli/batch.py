@@ -201,8 +201,9 @@ def _how_far(run: Run, journal: Journal | None, summary: Summary) -> str:
     """What of a run that was stopped is done, and how it goes on; empty where nothing is."""
     if journal is not None and journal.n_records:
         return f"after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
-    n_done = summary.n_files - summary.n_skipped
-    if run.folder is not None and n_done:
+    n_done = summary.n_ok + summary.n_partial
+    # where results are replaced, old ones would be left out as well
+    if run.folder is not None and n_done and not run.batch.overwrite:
         return f"after {n_done} of {len(run.inputs)} recordings; --skip-existing leaves those out"
     return ""
 

@@ -6,13 +6,12 @@ rich is imported by whoever has something to say: a run that has not is over bef
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from compactcli.errors import CompactError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 # Beside a terminal nobody folds lines; tables only take the width they need.
 WIDE = 500
@@ -32,20 +31,32 @@ def talk_console() -> "Console":
     """Console for everything that is not a result."""
     from rich.console import Console
 
-    class Talk(Console):
-        """Goes on when its listener leaves: rich would end the command then, and send its results nowhere."""
+    listener = None if sys.stderr is None else cast("IO[str]", _Listener())
+    return Console(stderr=True, file=listener, highlight=False, markup=False, soft_wrap=True)
 
-        def on_broken_pipe(self) -> None:
+
+class _Listener:
+    """Standard error, as long as somebody is there to listen.
+
+    The work goes on when a log is on a full disk, a pipe has lost its reader, or a terminal is gone: rich would end the
+    command, and send its results nowhere.
+    """
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stderr.write(text)
+        except OSError:
+            _stop_talking()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
             _stop_talking()
 
-    return Talk(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
-
-def _talk(text: "Text") -> None:
-    try:
-        talk_console().print(text)
-    except OSError:  # a log on a full disk, for example: the work goes on without
-        _stop_talking()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 def _stop_talking() -> None:
@@ -68,7 +79,7 @@ def say(message: str) -> None:
     """One line of talk."""
     from rich.text import Text
 
-    _talk(Text(printable(message)))
+    talk_console().print(Text(printable(message)))
 
 
 def say_error(error: CompactError, *, with_hint: bool = True) -> None:
@@ -86,7 +97,7 @@ def say_warning(message: str) -> None:
 def _say_labelled(label: str, style: str, message: str) -> None:
     from rich.text import Text
 
-    _talk(Text.assemble((f"{label}:", style), f" {printable(message)}"))
+    talk_console().print(Text.assemble((f"{label}:", style), f" {printable(message)}"))
 
 
 def stdout_is_terminal() -> bool:

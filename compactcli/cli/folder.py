@@ -1,8 +1,7 @@
 """``--output-dir``: one file for each recording and format, in folders as the recordings are.
 
 The name of a result is that of its recording with a suffix behind it, ``a.wav.json``, so that ``a.wav`` and ``a.flac``
-never meet; see ``compactcli.formats.result_name`` for what is called otherwise. Nothing is written outside the folder,
-and no two results onto one name.
+never meet. Nothing is written outside the folder, and no two results onto one name.
 """
 
 import json
@@ -16,7 +15,7 @@ from compactcli.cli.output import check_folder, unopenable, unwritable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
 from compactcli.errors import ConfigError
-from compactcli.formats import INSTEAD_OF_SUFFIX, SUFFIXES, result_name
+from compactcli.formats import SUFFIXES
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
 HOLDS_FAILURES = frozenset({"json", "jsonl"})
@@ -40,7 +39,7 @@ class ResultFolder:
     def targets(self, item: Input) -> list[Path]:
         """The files of one recording, in the order of the formats."""
         inner = item.inner_path
-        return [self.folder / inner.with_name(result_name(inner.name, name)) for name in self.formats]
+        return [self.folder / inner.with_name(inner.name + SUFFIXES[name]) for name in self.formats]
 
     def check_names(self, inputs: Sequence[Input]) -> None:
         """Refuse results that would meet, that no file system takes, or that would leave the folder.
@@ -174,20 +173,15 @@ def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
         folder: Where results go.
     """
     paths = {item.path for item in inputs}
-    short = {SUFFIXES[form] for form in INSTEAD_OF_SUFFIX}
-    stems = {path.with_name(path.stem) for path in paths if path.suffix not in short}
     real = os.path.realpath(folder)
     roots = {item.root for item in inputs if item.root is not None}
     shared = {root for root in roots if os.path.realpath(root) == real}
 
     def is_result(item: Input) -> bool:
         name = item.path.name
-        return item.root in shared and (
-            any(
-                name.endswith(suffix) and item.path.with_name(name.removesuffix(suffix)) in paths
-                for suffix in SUFFIXES.values()
-            )
-            or (item.path.suffix in short and item.path.with_name(item.path.stem) in stems)
+        return item.root in shared and any(
+            name.endswith(suffix) and item.path.with_name(name.removesuffix(suffix)) in paths
+            for suffix in SUFFIXES.values()
         )
 
     return [item for item in inputs if not is_result(item)]

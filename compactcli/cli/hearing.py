@@ -22,7 +22,7 @@ class Heard:
     Args:
         recordings: Scores and events of those that could be heard, in their order.
         failures: Those that could not, and why.
-        damages: Those that were heard up to some damage, and what it is.
+        damages: Those that are damaged and were heard as far as they go, and what it is.
         n_late: Labels that begin after their recording has ended; they are left out.
     """
 

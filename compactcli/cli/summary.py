@@ -11,7 +11,7 @@ class Summary:
 
     Args:
         n_ok: Recordings analysed whole.
-        n_partial: Recordings analysed up to some damage.
+        n_partial: Damaged recordings, analysed as far as they go.
         n_failed: Recordings not analysed.
         n_skipped: Recordings left out because their results are there.
         audio_s: Seconds of audio analysed by this run itself.

@@ -10,7 +10,6 @@ the name on disk back; ``encode`` writes the stray bytes of the other formats as
 
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from compactcli.formats.audacity import AudacityWriter, read_audacity_labels
 from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
@@ -30,7 +29,6 @@ __all__ = [
     "BINARY",
     "FORMATS",
     "FRAME_FORMATS",
-    "INSTEAD_OF_SUFFIX",
     "ONE_RECORDING",
     "SUFFIXES",
     "AudacityWriter",
@@ -54,7 +52,6 @@ __all__ = [
     "read_audacity_labels",
     "read_events_tsv",
     "read_raven_table",
-    "result_name",
 ]
 
 # what each command can write, by the names users ask for; a writer serves one document
@@ -108,17 +105,3 @@ SUFFIXES: Mapping[str, str] = {
     "svg": ".svg",
     "pdf": ".pdf",
 }
-
-# formats whose files are called as the recording is without its own suffix: sed_scores_eval matches what stands before
-# ``.tsv`` with that
-INSTEAD_OF_SUFFIX = frozenset({"scores-tsv"})
-
-
-def result_name(recording: str, form: str) -> str:
-    """Name of the file that holds a recording's results in a format.
-
-    Example:
-        >>> result_name("a.wav", "tsv"), result_name("a.wav", "scores-tsv")
-        ('a.wav.tsv', 'a.tsv')
-    """
-    return (Path(recording).stem if form in INSTEAD_OF_SUFFIX else recording) + SUFFIXES[form]

@@ -187,7 +187,7 @@ def _captions(picture: Picture) -> list[str]:
     ends = ["…" + name[start:] for start in range(1, len(name))]
     n_events = len(record.events or ())
     found = f"{n_events or 'no'} event{'' if n_events == 1 else 's'}"
-    partial = "" if record.status == "ok" else "the part before the damage · "
+    partial = "" if record.status == "ok" else "damaged · "
     scenes = [f"{drawable(label)} {score:.2f}" for label, score in record.scenes or ()]
     lists = [", ".join([*scenes[:n_named], *["…"] * (n_named < len(scenes))]) for n_named in range(len(scenes), -1, -1)]
     return [

@@ -50,7 +50,7 @@ def measure_recording(path: str | Path, config: ModelConfig, *, listening: Liste
 
     Returns:
         Record without scenes and events; its status is ``partial`` when the recording is damaged and the frames are
-        those of what decoded before the damage.
+        those of what decoded.
 
     Raises:
         AudioError: The recording cannot be analysed at all.

@@ -106,7 +106,7 @@ def classify_recording(
 
     Returns:
         Record with the ``top_k`` most probable scenes; its status is ``partial`` when the recording is damaged and
-        what decoded before the damage was analysed.
+        what decoded was analysed.
 
     Raises:
         AudioError: The recording cannot be analysed at all.
