@@ -29,6 +29,8 @@ _MAC_FORKS = (".AppleDouble", "._")
 
 # An MP3 goes on behind the end that its header promises when at least that many bytes do: four of the longest frames.
 _MP3_REST_BYTES = 2**12
+# Tags that may stand between two recordings: of the first in three kinds, and of the second.
+_MAX_TAGS = 4
 
 _STDERR_LOCK = threading.Lock()
 
@@ -105,8 +107,10 @@ class _NamelessBytes:
         """Whether MPEG frames, with or without a tag in front, follow where reading has stopped."""
         stop = self._position
         try:
-            while length := _tag_length(head := self._read(stop, 16)):
-                stop += length
+            head = self._read(stop, 16)
+            for _ in range(_MAX_TAGS):
+                stop += _tag_length(head)
+                head = self._read(stop, 16)
         except OSError:
             return False
         return self._n_bytes - stop >= _MP3_REST_BYTES and is_mpeg_frame(head)
