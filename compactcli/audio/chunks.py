@@ -90,6 +90,11 @@ def is_unknown_size(n_bytes: int) -> bool:
     return n_bytes >= 0xFFFFFF00 or 0x7FFFEF00 <= n_bytes <= 0x7FFFFFFF
 
 
+def say_cut(*, promised: int, found: int) -> str:
+    """What is wrong with a file that holds fewer bytes of sound than its header promises."""
+    return f"the file ends {promised - found} bytes before its audio does"
+
+
 def find_view(file: IO[bytes]) -> View:
     """How to show a file to libsndfile; all of it as it is, unless it is a WAV or CAF whose chunks are understood.
 
@@ -152,10 +157,11 @@ def _view_to_end(wav: _Wav, n_bytes: int, *, damage: str | None) -> View:
     if wav.form == b"RF64" and wav.long_sizes is not None:
         sizes = struct.pack("<QQQ", n_bytes - 8, found, n_frames)
         return View(patches=((wav.long_sizes.start, sizes), unknown), damage=damage)
-    if found <= _LONGEST_WAV_BYTES:
-        return View(patches=((0, b"RIFX" if wav.form == b"RIFX" else b"RIFF"), unknown), damage=damage)
-    if wav.form == b"RIFX":
-        return View(patches=(unknown,), damage="what lies behind its first 4 GiB was not heard")
+    is_long = found > _LONGEST_WAV_BYTES
+    if wav.form == b"RIFX":  # which has no form for long ones
+        return View(patches=(unknown,), damage="what lies behind its first 4 GiB was not heard" if is_long else damage)
+    if not is_long:
+        return View(patches=((0, b"RIFF"), unknown), damage=damage)
     sizes = b"ds64" + struct.pack("<IQQQI", 28, n_bytes + 28, found, n_frames, 0)
     return View(
         patches=((0, b"RF64"), (4, _UNKNOWN_SIZE.to_bytes(4, "little")), unknown), inserted=sizes, damage=damage
@@ -194,12 +200,9 @@ def _starts(stop: int) -> list[int]:
 def _metadata(file: IO[bytes], start: int, n_bytes: int, order: Order) -> Iterator[_Chunk]:
     """Chunks from a position on, as long as they look like some."""
     for chunk in _chunks(file, start, n_bytes, size_bytes=4, order=order):
-        named = all(32 <= byte < 127 for byte in chunk.name)
-        if (
-            chunk.name not in _KNOWN_CHUNKS
-            and chunk.name not in _RIFF
-            and not (named and chunk.start + chunk.size <= n_bytes)
-        ):
+        is_known = chunk.name in _KNOWN_CHUNKS or chunk.name in _RIFF
+        is_named = all(32 <= byte < 127 for byte in chunk.name)
+        if not is_known and not (is_named and chunk.start + chunk.size <= n_bytes):
             return
         yield chunk
 
@@ -237,9 +240,7 @@ def _view_caf(file: IO[bytes], n_bytes: int) -> View:
         found = n_bytes - chunk.start
         if chunk.size <= found:
             return WHOLE
-        damage = None
-        if chunk.size != _UNKNOWN_CAF_SIZE:
-            damage = f"the file ends {chunk.size - found} bytes before its audio does"
+        damage = None if chunk.size == _UNKNOWN_CAF_SIZE else say_cut(promised=chunk.size, found=found)
         return View(patches=((chunk.start - 8, found.to_bytes(8, "big")),), damage=damage)
     return WHOLE
 

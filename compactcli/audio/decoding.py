@@ -61,7 +61,7 @@ class _ForwardDecoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile h
                 frames = super().read(*arguments, **options)
         except soundfile.LibsndfileError as error:
             raise DecodingError(failure_text(error)) from error
-        if self.format == "MP3" and len(frames) < len(options["out"]) and self._data.goes_on_as_mp3():
+        if len(frames) < len(options["out"]) and self.format == "MP3" and self._data.goes_on_as_mp3():
             self.damage = "another recording follows behind the end that its header promises, which was not heard"
         return frames
 
@@ -107,13 +107,15 @@ class _NamelessBytes:
         """Whether MPEG frames, with or without a tag in front, follow where reading has stopped."""
         stop = self._position
         try:
-            head = self._read(stop, 16)
-            for _ in range(_MAX_TAGS):
-                stop += _tag_length(head)
+            for _ in range(_MAX_TAGS + 1):
                 head = self._read(stop, 16)
+                length = _tag_length(head)
+                if not length:
+                    break
+                stop += length
         except OSError:
             return False
-        return self._n_bytes - stop >= _MP3_REST_BYTES and is_mpeg_frame(head)
+        return self._n_bytes - stop >= _MP3_REST_BYTES and _is_mpeg_frame(head)
 
     def _read(self, start: int, n_bytes: int) -> bytes:
         """Bytes of the view; fewer at its end."""
@@ -205,19 +207,19 @@ def open_decoder(path: Path, name: str) -> Iterator[Decoder]:
                 yield decoder
             return
         head = head[:3]
-        is_mp3 = head == b"ID3" or is_mpeg(head)
+        is_mp3 = head == b"ID3" or _is_mpeg(head)
         with quiet_stderr(is_mp3):
             sound = _open_mp3(name, file) if is_mp3 else _open_chunks(name, file, is_wav=head in _WAV_MAGIC)
         with sound:
             yield sound
 
 
-def is_mpeg(head: bytes) -> bool:
+def _is_mpeg(head: bytes) -> bool:
     """Whether bytes begin with the eleven set bits of an MPEG audio frame."""
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
-def is_mpeg_frame(head: bytes) -> bool:
+def _is_mpeg_frame(head: bytes) -> bool:
     """Whether bytes begin with an MPEG audio frame whose version, layer, bit rate and sample rate there are."""
     there = (
         len(head) > 3
@@ -226,7 +228,7 @@ def is_mpeg_frame(head: bytes) -> bool:
         and head[2] & 0xF0 != 0xF0
         and head[2] & 0x0C != 0x0C
     )
-    return bool(there) and is_mpeg(head)
+    return bool(there) and _is_mpeg(head)
 
 
 def _tag_length(head: bytes) -> int:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from compactcli.audio.chunks import is_unknown_size
+from compactcli.audio.chunks import is_unknown_size, say_cut
 from compactcli.audio.containers import CONTAINER_NAMES
 from compactcli.audio.decoder import Decoder
 from compactcli.audio.limits import AudioLimits, check_duration, check_layout
@@ -81,7 +81,7 @@ def cut_in_header(decoder: Decoder) -> str | None:
     if chunk is not None:
         promised, found = int(chunk[1]), int(chunk[2])
         if found + _SIZE_TOLERANCE_BYTES < promised and not is_unknown_size(promised):
-            return f"the file ends {promised - found} bytes before its audio does"
+            return say_cut(promised=promised, found=found)
     ds64 = _DS64_CUT.search(log)
     if ds64 is not None and int(ds64[1]) < int(ds64[2]) < _UNKNOWN_FRAMES:
         return f"the file holds {ds64[1]} of the {ds64[2]} frames promised"

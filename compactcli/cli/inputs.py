@@ -21,7 +21,6 @@ class Input:
         source: File that holds the audio where ``path`` does not: what standard input was copied into.
         n_bytes: Size, 0 where it is unknown.
         mtime_ns: Time of the last change in nanoseconds, 0 where it is unknown.
-        place: Device and number of the file there, None where it is unknown.
         error: Why it cannot be a recording, or None where only its content can tell.
     """
 
@@ -30,7 +29,6 @@ class Input:
     source: Path | None = None
     n_bytes: int = 0
     mtime_ns: int = 0
-    place: tuple[int, int] | None = None
     error: AudioError | None = None
 
     @property
@@ -81,8 +79,11 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequenc
     named = {os.path.realpath(path) for path in paths}
     # real paths that no walk enters or lists: the output, and every folder once it was read
     seen = {os.path.realpath(path) for path in leave_out} - named
+    streams = _redirected()
     for path in paths:
-        for item in _walk(path, recursive=recursive, seen=seen) if _is_folder(path) else [_file(path, None)]:
+        for item in (
+            _walk(path, recursive=recursive, seen=seen, streams=streams) if _is_folder(path) else [_file(path, None)]
+        ):
             found.setdefault(str(STDIN) if item.is_stdin else os.path.realpath(item.path), item)
     return list(found.values())
 
@@ -94,13 +95,13 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
+def _walk(folder: Path, *, recursive: bool, seen: set[str], streams: Sequence[os.stat_result]) -> Iterator[Input]:
     key = os.path.realpath(folder)
     if key in seen:
         return
     seen.add(key)
     n_found = 0
-    for item in _visible(folder, folder, recursive=recursive, seen=seen):
+    for item in _visible(folder, folder, recursive=recursive, seen=seen, streams=streams):
         n_found += 1
         yield item
     if n_found == 0:
@@ -112,7 +113,9 @@ def _walk(folder: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
         yield Input(path=folder, root=folder, error=error)
 
 
-def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str]) -> Iterator[Input]:
+def _visible(
+    folder: Path, root: Path, *, recursive: bool, seen: set[str], streams: Sequence[os.stat_result]
+) -> Iterator[Input]:
     """Files of one folder by name, those of a folder inside it in the place of its name."""
     try:
         children = sorted(folder.iterdir(), key=lambda child: child.name)
@@ -125,18 +128,16 @@ def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str]) -> It
         )
         yield Input(path=folder, root=root, error=refusal)
         return
-    streams = redirected_streams()
     for child in children:
         key = os.path.realpath(child)
         if child.name.startswith(".") or key in seen:
             continue
         if not _is_folder(child):
-            item = _file(child, root)
-            if item.place is None or item.place not in streams:
-                yield item
+            if not _is_one_of(child, streams):
+                yield _file(child, root)
         elif recursive:
             seen.add(key)
-            yield from _visible(child, root, recursive=True, seen=seen)
+            yield from _visible(child, root, recursive=True, seen=seen, streams=streams)
 
 
 def _file(path: Path, root: Path | None) -> Input:
@@ -144,17 +145,24 @@ def _file(path: Path, root: Path | None) -> Input:
         status = path.stat()
     except (OSError, ValueError):  # opening it will say why
         return Input(path=path, root=root)
-    place = (status.st_dev, status.st_ino)
-    return Input(path=path, root=root, n_bytes=status.st_size, mtime_ns=status.st_mtime_ns, place=place)
+    return Input(path=path, root=root, n_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-def redirected_streams() -> set[tuple[int, int]]:
-    """Device and number of the files that standard output and standard error go into."""
-    places = set()
+def _redirected() -> list[os.stat_result]:
+    """The files that standard output and standard error go into."""
+    found = []
     for descriptor in (1, 2):
         # a closed one goes nowhere
         with contextlib.suppress(OSError):
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode):
-                places.add((status.st_dev, status.st_ino))
-    return places
+            found.append(os.fstat(descriptor))
+    return [status for status in found if stat.S_ISREG(status.st_mode)]
+
+
+def _is_one_of(path: Path, files: Sequence[os.stat_result]) -> bool:
+    if not files:
+        return False
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # opening it will say why
+        return False
+    return any(os.path.samestat(status, other) for other in files)

@@ -30,13 +30,7 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
         raise ConfigError(
             f"{name} cannot be read ({reason}), expected a list of paths", hint="check the path"
         ) from error
-    if not null and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ConfigError(f"{name} is UTF-16, expected UTF-8", hint="save the list as UTF-8")
-    if not null:
-        data = data.removeprefix(codecs.BOM_UTF8)
-    if not null and b"\0" in data:
-        raise ConfigError(f"{name} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes")
-    parts = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    parts = data.split(b"\0") if null else _lines(data, name)
     found = [to_path(os.fsdecode(part)) for part in parts if part]
     if not found:
         raise ConfigError(
@@ -45,6 +39,14 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
             code="empty-list",
         )
     return found
+
+
+def _lines(data: bytes, name: str) -> list[bytes]:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{name} is UTF-16, expected UTF-8", hint="save the list as UTF-8")
+    if b"\0" in data:
+        raise ConfigError(f"{name} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes")
+    return [line.removesuffix(b"\r") for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n")]
 
 
 def _read_stdin() -> bytes:
