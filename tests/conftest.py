@@ -49,6 +49,28 @@ def interrupts():
 
 
 @pytest.fixture
+def stop_at(monkeypatch):
+    """Make ``classify`` and ``detect`` stop, as Ctrl-C stops them, when they come to a recording of this name."""
+    from compactcli import inference
+
+    def stopping(analyse, name):
+        def analyse_or_stop(path, *arguments, **options):
+            if path.name == name:
+                raise KeyboardInterrupt
+            return analyse(path, *arguments, **options)
+
+        return analyse_or_stop
+
+    real = {command: getattr(inference, f"{command}_recording") for command in ("classify", "detect")}
+
+    def set_name(name):
+        for command, analyse in real.items():
+            monkeypatch.setattr(f"compactcli.inference.{command}_recording", stopping(analyse, name))
+
+    return set_name
+
+
+@pytest.fixture
 def tone():
     return make_tone
 

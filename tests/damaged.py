@@ -92,13 +92,27 @@ def without_xing(path):
     return path
 
 
-def promise_centuries(path):
-    """An RF64 whose header claims 2**63 - 1 bytes and frames."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"ds64") + 8
-    data[at : at + 24] = struct.pack("<QQQ", *3 * [2**63 - 1])
-    path.write_bytes(data)
-    return path
+def overwritten(name, data, *, behind=4):
+    """A file whose bytes are others, from so many behind the beginning of a chunk's name."""
+
+    def change(path):
+        content = bytearray(path.read_bytes())
+        at = content.index(name) + behind
+        content[at : at + len(data)] = data
+        path.write_bytes(content)
+        return path
+
+    return change
+
+
+# an RF64 whose header claims 2**63 - 1 bytes and frames, and one as it is before its writer comes back to the header
+promise_centuries = overwritten(b"ds64", struct.pack("<QQQ", *3 * [2**63 - 1]), behind=8)
+without_sizes = overwritten(b"ds64", bytes(24), behind=8)
+
+
+def with_data_size(size):
+    """A WAV whose header says another size of its sound alone; the form around it keeps the right one."""
+    return overwritten(b"data", struct.pack("<I", size))
 
 
 def with_chunk(name, body, *, at):
@@ -109,39 +123,6 @@ def with_chunk(name, body, *, at):
         chunk = name + struct.pack("<I", len(body)) + body
         data = data[:at] + chunk + (b"" if at is None else data[at:])
         path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
-        return path
-
-    return change
-
-
-def with_data_size(size):
-    """A WAV whose header says another size of its sound alone; the form around it keeps the right one."""
-
-    def change(path):
-        data = bytearray(path.read_bytes())
-        at = data.index(b"data") + 4
-        data[at : at + 4] = struct.pack("<I", size)
-        path.write_bytes(data)
-        return path
-
-    return change
-
-
-def without_sizes(path):
-    """An RF64 as it is before its writer comes back to the header."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"ds64") + 8
-    data[at : at + 24] = bytes(24)
-    path.write_bytes(data)
-    return path
-
-
-def with_caf_size(size):
-    def change(path):
-        data = bytearray(path.read_bytes())
-        at = data.index(b"data") + 4
-        data[at : at + 8] = struct.pack(">q", size)
-        path.write_bytes(data)
         return path
 
     return change
@@ -259,7 +240,7 @@ CASES = (
     # a recorder that lost its power, and a writer that never knew
     ok("without-size.wav", good(".wav", with_data_size(0))),
     ok("without-sizes.rf64", good(".rf64", without_sizes)),
-    ok("caf-of-unknown-length.caf", good(".caf", with_caf_size(-1))),
+    ok("caf-of-unknown-length.caf", good(".caf", overwritten(b"data", struct.pack(">q", -1)))),
     *(
         ok(f"followed-by-{name}.wav", good(".wav", followed_by(data)))
         for name, data in {

@@ -123,17 +123,8 @@ def test_output_inside_the_folder_is_no_input(run_compact, folder):
     assert "results.jsonl" not in names((folder / "results.jsonl").read_text())
 
 
-def test_interrupted_run_leaves_no_half_output(run_compact, folder, tmp_path, monkeypatch):
-    from compactcli import inference
-
-    real = inference.classify_recording
-
-    def interrupt(path, *arguments, **options):
-        if path.name == "z.mp3":
-            raise KeyboardInterrupt
-        return real(path, *arguments, **options)
-
-    monkeypatch.setattr("compactcli.inference.classify_recording", interrupt)
+def test_interrupted_run_leaves_no_half_output(run_compact, folder, tmp_path, stop_at):
+    stop_at("z.mp3")
     code, out, err = run_compact("classify", folder, "--output", tmp_path / "out.jsonl")
     assert (code, out) == (130, "")
     assert "Traceback" not in err
@@ -144,17 +135,8 @@ def test_interrupted_run_leaves_no_half_output(run_compact, folder, tmp_path, mo
     assert names(out)[-1] == "g.ogg"
 
 
-def test_interrupted_run_without_a_journal_says_how_it_goes_on(run_compact, folder, tmp_path, monkeypatch):
-    from compactcli import inference
-
-    real = inference.detect_recording
-
-    def interrupt(path, *arguments, **options):
-        if path.name == "z.mp3":
-            raise KeyboardInterrupt
-        return real(path, *arguments, **options)
-
-    monkeypatch.setattr("compactcli.inference.detect_recording", interrupt)
+def test_interrupted_run_without_a_journal_says_how_it_goes_on(run_compact, folder, tmp_path, stop_at):
+    stop_at("z.mp3")
     words = ["detect", folder, "--output-dir", tmp_path / "scores", "--format", "scores-tsv"]
     code, _, err = run_compact(*words)
     assert code == 130

@@ -51,21 +51,6 @@ def recordings(tmp_path, write_recording, tone):
     return tmp_path / "in"
 
 
-@pytest.fixture
-def stop_at(monkeypatch):
-    """Make ``classify`` stop, as Ctrl-C stops it, when it comes to a recording of this name."""
-
-    def set_name(name):
-        def classify(path, *arguments, **options):
-            if path.name == name:
-                raise KeyboardInterrupt
-            return classify_recording(path, *arguments, **options)
-
-        monkeypatch.setattr("compactcli.inference.classify_recording", classify)
-
-    return set_name
-
-
 def remove(path):
     if path.is_dir():
         shutil.rmtree(path)
