@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from compactcli.datasets import DROPPED, TEST, TRAIN, Recording, read_corpus
+from compactcli.datasets import DROPPED, TEST, TRAIN, VALIDATION, Recording, read_corpus
 from compactcli.errors import ManifestError
 from compactcli.teacher import embedding_tags, event_tags, load_teacher, teacher_columns
 
@@ -90,7 +90,8 @@ def test_classifiers_on_the_embedding_tell_its_events_apart(tiny_recipe):
 
 
 @pytest.mark.parametrize("n_takes", [1, 3])
-def test_no_classifier_speaks_of_what_it_was_fitted_to(tiny_recipe, n_takes):
+def test_no_classifier_speaks_of_what_it_was_fitted_to(tiny_recipe, monkeypatch, n_takes):
+    monkeypatch.setattr("compactcli.teacher.WEIGHT_PENALTIES", (3e-4,))
     # a mislabelled source: whoever was fitted to it or to its other takes would repeat the label
     recordings = recordings_of(tiny_recipe.events.classes * 6, n_takes=n_takes)
     embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
@@ -102,6 +103,21 @@ def test_no_classifier_speaks_of_what_it_was_fitted_to(tiny_recipe, n_takes):
     np.testing.assert_array_equal(
         tags[:n_takes], embedding_tags(embeddings, recordings, first, count, tiny_recipe)[:n_takes]
     )
+
+
+@pytest.mark.parametrize("penalties", [(3e-4, 10.0), (10.0, 3e-4)])
+def test_the_penalty_is_chosen_by_what_trains_alone(tiny_recipe, monkeypatch, penalties):
+    trains = recordings_of(tiny_recipe.events.classes * 4)
+    # the other sides' labels are wrong, and would have the classifiers say as little as they can
+    wrong = recordings_of([*tiny_recipe.events.classes[1:], tiny_recipe.events.classes[0]] * 4)
+    others = [dataclasses.replace(item, split=split) for split in (TEST, VALIDATION) for item in wrong]
+    recordings = [*trains, *others]
+    embeddings, n = embedded(trains * 3, tiny_recipe), len(recordings)
+    first, count = np.arange(n), np.ones(n, np.int64)
+    monkeypatch.setattr("compactcli.teacher.WEIGHT_PENALTIES", penalties)
+    chosen = embedding_tags(embeddings, recordings, first, count, tiny_recipe)
+    monkeypatch.setattr("compactcli.teacher.WEIGHT_PENALTIES", (3e-4,))
+    np.testing.assert_array_equal(chosen, embedding_tags(embeddings, recordings, first, count, tiny_recipe))
 
 
 def test_all_windows_of_a_source_count_once_together(tiny_recipe):
