@@ -86,6 +86,9 @@ def run_batch(batch: BatchOptions, work: Work, *, formats: Sequence[str]) -> int
             say(f"model {facts.name}, version {facts.version}, on {facts.device} with {facts.engine}")
         if journal is not None:
             journal.begin({"command": work.command, **asdict(executor.facts)})
+            if journal.n_records and not batch.quiet:
+                n_done = sum(journal.has(item) for item in run.inputs)
+                say(f"going on with an interrupted run: {n_done} of {len(run.inputs)} recordings are done")
         loaded_s = time.monotonic() - started_s
         summary = _analyse(run, executor, journal, verbose_start_s=loaded_s)
     summary = replace(summary, wall_s=time.monotonic() - started_s)
@@ -101,13 +104,7 @@ def _open_journal(run: Run, stack: contextlib.ExitStack) -> Journal | None:
         run.folder.make()
     elif not run.journal_path.absolute().parent.is_dir():
         return None  # which is what will be said about the results
-    journal = stack.enter_context(
-        open_journal(run.journal_path, resume=run.batch.resume, overwrite=run.batch.overwrite)
-    )
-    if journal.n_records and not run.batch.quiet:
-        n_done = sum(journal.has(item) for item in run.inputs)
-        say(f"going on with an interrupted run: {n_done} of {len(run.inputs)} recordings are done")
-    return journal
+    return stack.enter_context(open_journal(run.journal_path, resume=run.batch.resume, overwrite=run.batch.overwrite))
 
 
 def _check_results(run: Run, journal: Journal | None) -> None:
