@@ -26,7 +26,7 @@ class Batch:
         tags: Share of each event class, by label and teacher, ``(batch, n_events)``; zero rows teach nothing.
         present: Whether a class sounds at all, ``(batch, n_events)``.
         present_known: Where ``present`` counts.
-        scenes: Share of each scene, ``(batch, n_scenes)``; zero rows teach nothing.
+        scenes: Share of each scene, by label and teacher, ``(batch, n_scenes)``; zero rows teach nothing.
         teacher: Teacher probabilities, ``(batch, n_teacher_classes)``.
         embedding: Teacher embeddings, ``(batch, embedding_size)``.
         taught: 1 where the teacher's outputs count, ``(batch,)``.
@@ -76,7 +76,7 @@ class Mixer:
         state, present, unsure = self._states(plans)
         scenes = np.zeros((len(plans), len(self.scene_index)), dtype=np.float32)
         tags = np.zeros((len(plans), len(self.event_index)), dtype=np.float32)
-        teacher = self.bank.teacher
+        teacher, options = self.bank.teacher, self.recipe.optimisation
         probabilities = np.zeros((len(plans), teacher.probabilities.shape[1]), dtype=np.float32)
         embeddings = np.zeros((len(plans), teacher.embeddings.shape[1]), dtype=np.float32)
         taught = np.zeros(len(plans), dtype=np.float32)
@@ -88,14 +88,15 @@ class Mixer:
             amplitudes = np.array([10 ** (part.level_db / 20) for part in plan.parts])
             for part, share in zip(plan.parts, amplitudes / amplitudes.sum(), strict=True):
                 recording = self.bank.recordings[part.recording]
-                if recording.scene is not None:
-                    scenes[clip, self.scene_index[recording.scene]] += share
                 window = self._teacher_window(part)
+                if recording.scene is not None:
+                    heard = teacher.scenes[window] if window >= 0 else None
+                    column = self.scene_index[recording.scene]
+                    _add_share(scenes[clip], column, share, heard=heard, heard_share=options.scene_teacher_share)
                 if recording.event is not None:
-                    heard = teacher.tags[window] if window >= 0 else 0.0
-                    soft = self.recipe.optimisation.teacher_share if np.any(heard) else 0.0
-                    tags[clip] += share * soft * heard
-                    tags[clip, self.event_index[recording.event]] += share * (1 - soft)
+                    heard = teacher.tags[window] if window >= 0 else None
+                    column = self.event_index[recording.event]
+                    _add_share(tags[clip], column, share, heard=heard, heard_share=options.teacher_share)
                 if window >= 0:
                     probabilities[clip] += share * teacher.probabilities[window]
                     embeddings[clip] += share * teacher.embeddings[window]
@@ -199,3 +200,19 @@ class Mixer:
                 unsure[clip, column] |= not heard
             state[clip] = np.where(unsure[clip][None, :] & (state[clip] == INACTIVE), UNKNOWN, state[clip])
         return tuple(torch.from_numpy(array).to(self.device) for array in (state, present, unsure))  # type: ignore[return-value]
+
+
+def _add_share(
+    target: npt.NDArray[np.float32],
+    label: int,
+    share: float,
+    *,
+    heard: npt.NDArray[np.float32] | None,
+    heard_share: float,
+) -> None:
+    """Add a part's share of its clip: to its label, and ``heard_share`` of it to what the teacher hears, if it does."""
+    if heard is None or not heard.any():
+        heard_share = 0.0
+    else:
+        target += share * heard_share * heard
+    target[label] += share * (1 - heard_share)

@@ -178,6 +178,8 @@ class OptimisationConfig:
             to ours, or ``embedding``, classifiers on its embedding that never heard the recording they speak of.
         weak_weight: Weight of the clip-wise event loss by pooled probabilities.
         scene_weight: Weight of the scene loss.
+        scene_teacher_share: Share of that loss' target in a recording by itself that is what classifiers on the
+            teacher's embedding hear rather than its scene.
         teacher_weight: Weight of the loss on the teacher's class probabilities.
         embedding_weight: Weight of the loss on the teacher's embedding.
         start_share: Share of the weights that training started from in the weights that it ends with.
@@ -198,6 +200,7 @@ class OptimisationConfig:
     teacher_hears: str = "names"
     weak_weight: float = 0.5
     scene_weight: float = 1.0
+    scene_teacher_share: float = 0.0
     teacher_weight: float = 50.0
     embedding_weight: float = 1.0
     start_share: float = 0.0
@@ -210,6 +213,10 @@ class OptimisationConfig:
         require(self.precision in ("fp32", "bf16"), f"precision is '{self.precision}', expected 'fp32' or 'bf16'")
         require(0 <= self.teacher_share <= 1, f"teacher_share is {self.teacher_share}, expected 0 to 1")
         require(
+            0 <= self.scene_teacher_share <= 1,
+            f"scene_teacher_share is {self.scene_teacher_share}, expected 0 to 1",
+        )
+        require(
             self.teacher_hears in ("names", "embedding"),
             f"teacher_hears is '{self.teacher_hears}', expected 'names' or 'embedding'",
         )
@@ -217,6 +224,11 @@ class OptimisationConfig:
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, expected a share from 0 up to 1")
         require(0 < self.warmup_steps < self.steps, f"warmup_steps is {self.warmup_steps} of {self.steps} steps")
         require(self.batch_size > 1, f"batch_size is {self.batch_size}, expected at least 2")
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether anything is learned from the teacher."""
+        return max(self.teacher_weight, self.embedding_weight, self.teacher_share, self.scene_teacher_share) > 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,9 @@ class TeacherOutputs:
         first: First window of each recording, shape ``(n_recordings,)``; -1 where it has none.
         count: Windows of each recording.
         tags: Share of each of our events, shape ``(n_windows, n_events)``; rows sum to 1, see `event_tags` and
-            `embedding_tags`.
+            `embedding_shares`.
+        scenes: Share of each of our scenes, shape ``(n_windows, n_scenes)``; rows sum to 1, or are 0 in a recipe whose
+            scenes are learned from labels alone.
         window_s: Distance of the windows in seconds.
     """
 
@@ -46,11 +48,12 @@ class TeacherOutputs:
     first: npt.NDArray[np.int64]
     count: npt.NDArray[np.int64]
     tags: npt.NDArray[np.float32]
+    scenes: npt.NDArray[np.float32]
     window_s: float = 5.0
 
 
 def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) -> TeacherOutputs:
-    """Teacher outputs of ``recordings``, and what they mean in the recipe's events.
+    """Teacher outputs of ``recordings``, and what they mean in the recipe's events and scenes.
 
     Raises:
         ManifestError: A table is missing or damaged, or the recipe names a class that the teacher lacks.
@@ -84,9 +87,14 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
     known = embedding[np.concatenate(windows)] if windows else embedding
     standardised = (embedding - known.mean(axis=0)) / (known.std(axis=0) + 1e-6)
     if recipe.optimisation.teacher_hears == "embedding":
-        tags = embedding_tags(standardised, recordings, first, count, recipe)
+        events = [item.event for item in recordings]
+        tags = embedding_shares(standardised, recordings, first, count, events, recipe.events.classes)
     else:
         tags = event_tags(probabilities, classes, recordings, first, recipe)
+    scenes = np.zeros((len(standardised), len(recipe.scenes)), dtype=np.float32)
+    if recipe.optimisation.scene_teacher_share:
+        labels = [item.scene for item in recordings]
+        scenes = embedding_shares(standardised, recordings, first, count, labels, tuple(recipe.scenes))
     return TeacherOutputs(
         classes=classes,
         probabilities=probabilities,
@@ -94,6 +102,7 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
         first=first,
         count=count,
         tags=tags,
+        scenes=scenes,
     )
 
 
@@ -158,14 +167,15 @@ def event_tags(
     return tags
 
 
-def embedding_tags(
+def embedding_shares(
     embeddings: npt.NDArray[np.float32],
     recordings: Sequence[Recording],
     first: npt.NDArray[np.int64],
     count: npt.NDArray[np.int64],
-    recipe: Recipe,
+    labels: Sequence[str | None],
+    classes: Sequence[str],
 ) -> npt.NDArray[np.float32]:
-    """What the teacher hears, as shares of the recipe's events, by linear classifiers on its embedding.
+    """What the teacher hears, as shares of events or scenes, by linear classifiers on its embedding.
 
     A classifier would know by heart what it was fitted to, and its answer there would be the label again. So the
     sources that train are dealt into groups, a classifier is fitted to all groups but one, and each speaks of the
@@ -174,28 +184,28 @@ def embedding_tags(
 
     Args:
         embeddings: The teacher's, standardised, shape ``(n_windows, embedding_size)``.
-        recordings: Recordings with their labels and sides of the split.
+        recordings: Recordings with their sources and sides of the split.
         first: First window of each recording, -1 where it has none.
         count: Windows of each recording.
-        recipe: Events.
+        labels: Event or scene of each recording, None where it has none.
+        classes: Events or scenes.
 
     Returns:
-        Shape ``(n_windows, n_events)``, rows summing to 1; all 0 where fewer labelled sources than groups train. An
-        event that no recording trains has no share.
+        Shape ``(n_windows, n_classes)``, rows summing to 1; all 0 where fewer labelled sources than groups train. A
+        class that no recording trains has no share.
     """
-    classes = recipe.events.classes
-    tags = np.zeros((len(embeddings), len(classes)), dtype=np.float32)
-    taught = [index for index, item in enumerate(recordings) if item.split == TRAIN and item.event and count[index]]
+    shares = np.zeros((len(embeddings), len(classes)), dtype=np.float32)
+    taught = [index for index, item in enumerate(recordings) if item.split == TRAIN and labels[index] and count[index]]
     keys = [(recordings[index].folder, recordings[index].source) for index in taught]
     sources = sorted(set(keys))
     if len(sources) < N_GROUPS:
-        return tags
+        return shares
     # neighbours in the order of names are often of one kind, so dealing spreads the kinds over the groups
     group_of = {source: place % N_GROUPS for place, source in enumerate(sources)}
     rows = np.concatenate([np.arange(first[index], first[index] + count[index]) for index in taught])
     owner = np.repeat(np.arange(len(taught)), count[taught])
     group = np.array([group_of[key] for key in keys])[owner]
-    labels = np.array([classes.index(str(recordings[index].event)) for index in taught])[owner]
+    targets = np.array([classes.index(str(labels[index])) for index in taught])[owner]
     windows_of = Counter([keys[place] for place in owner])
     weights = np.array([1 / windows_of[keys[place]] for place in owner], dtype=np.float32)
 
@@ -203,16 +213,18 @@ def embedding_tags(
         answers = []
         for left_out in range(N_GROUPS):
             fitted = group != left_out
-            weight, bias = _fit_linear(embeddings[rows[fitted]], labels[fitted], weights[fitted], len(classes), penalty)
+            weight, bias = _fit_linear(
+                embeddings[rows[fitted]], targets[fitted], weights[fitted], len(classes), penalty
+            )
             answers.append((torch.from_numpy(embeddings) @ weight + bias).softmax(dim=1).numpy())
         found = np.mean(answers, axis=0)
         for left_out, answer in enumerate(answers):
             found[rows[group == left_out]] = answer[rows[group == left_out]]
-        right = np.maximum(found[rows, labels], SMALLEST_PROBABILITY)
+        right = np.maximum(found[rows, targets], SMALLEST_PROBABILITY)
         return -float(np.average(np.log(right), weights=weights)), found
 
-    _, tags[:] = min((cross_fitted(penalty) for penalty in WEIGHT_PENALTIES), key=lambda fit: fit[0])
-    return tags
+    _, shares[:] = min((cross_fitted(penalty) for penalty in WEIGHT_PENALTIES), key=lambda fit: fit[0])
+    return shares
 
 
 def _fit_linear(

@@ -47,6 +47,7 @@ def bank():
         teacher=TeacherOutputs(
             classes=("a", "b", "c", "d"),
             tags=np.eye(5, dtype=np.float32)[[3, 1, 1, 1, 1]],
+            scenes=np.eye(3, dtype=np.float32)[[2, 1, 1, 1, 1]],
             probabilities=np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4),
             embeddings=np.arange(10, dtype=np.float32).reshape(5, 2),
             first=np.array([0, 1, -1, 2], np.int64),
@@ -225,6 +226,21 @@ def test_the_teacher_has_its_share_of_the_tags(bank, tiny_recipe):
     assert tags(part(0)) == pytest.approx([0.75, 0, 0, 0.25, 0])  # the teacher hears speech in the dog
     assert tags(part(1)) == pytest.approx([0, 1, 0, 0, 0])  # and rain in the rain
     assert tags(part(0), part(1)) == pytest.approx([0.375, 0.5, 0, 0.125, 0])
+
+
+def test_the_teacher_has_its_share_of_the_scenes(bank, tiny_recipe):
+    options = dataclasses.replace(tiny_recipe.optimisation, scene_teacher_share=0.25)
+    recipe = dataclasses.replace(tiny_recipe, optimisation=options)
+    mixer = Mixer(Planner(bank, recipe, split=TRAIN, clip_s=1.0), curves=None, device=torch.device("cpu"))
+
+    def scenes(*parts):
+        return mixer.render([Plan(parts=parts, kind="clip")], np.random.default_rng(0)).scenes[0].tolist()
+
+    assert scenes(part(0)) == [0, 0, 0]  # the dog has no scene, whatever the teacher hears
+    assert scenes(part(1)) == pytest.approx([0.75, 0.25, 0])
+    assert scenes(part(0), part(1)) == pytest.approx([0.375, 0.125, 0])
+    plan = Plan(parts=(part(1),), kind="scene", scene="rain")
+    assert mixer.render([plan], np.random.default_rng(0)).scenes[0].tolist() == [1, 0, 0]
 
 
 def test_a_clip_that_the_teacher_heard_only_in_part_is_not_taught(render):

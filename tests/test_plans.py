@@ -45,7 +45,13 @@ def bare_bank(folders, lengths):
         cuts=tuple(((0, int(n)),) for n in length),
         unsure=np.zeros((len(folders), 5), np.bool_),
         teacher=TeacherOutputs(
-            classes=("dog",), probabilities=nothing, embeddings=nothing, first=none, count=none * 0, tags=nothing
+            classes=("dog",),
+            probabilities=nothing,
+            embeddings=nothing,
+            first=none,
+            count=none * 0,
+            tags=nothing,
+            scenes=nothing,
         ),
     )
 

@@ -94,6 +94,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path):
         (OptimisationConfig, {"start_share": 1.0}, r"start_share is 1.0, expected a share from 0 up to 1"),
         (OptimisationConfig, {"dropout": 1.0}, r"dropout is 1.0, expected a share from 0 up to 1"),
         (OptimisationConfig, {"teacher_share": -0.1}, r"teacher_share is -0.1, expected 0 to 1"),
+        (OptimisationConfig, {"scene_teacher_share": 1.1}, r"scene_teacher_share is 1.1, expected 0 to 1"),
         (
             OptimisationConfig,
             {"teacher_hears": "voices"},

@@ -59,8 +59,7 @@ def test_recipes_name_themselves_and_hold_out_one_fold(name):
 def test_from_scratch_no_teacher_and_no_other_recording_has_a_say(name):
     recipe = read(name)
     assert recipe.split.folders == ("esc50",)
-    weights = recipe.optimisation
-    assert (weights.teacher_weight, weights.embedding_weight, weights.teacher_share) == (0, 0, 0)
+    assert not recipe.optimisation.has_teacher
     assert recipe.events.unsure == ()
     assert recipe.mix.response_probability == 0
 

@@ -72,7 +72,13 @@ def test_a_recipe_that_holds_out_no_fold_is_refused(tiny_recipe, folds):
 
 @pytest.mark.parametrize(
     ("weights", "taught"),
-    [({}, False), ({"teacher_weight": 1.0}, True), ({"embedding_weight": 0.1}, True)],
+    [
+        ({}, False),
+        ({"teacher_weight": 1.0}, True),
+        ({"embedding_weight": 0.1}, True),
+        ({"teacher_share": 0.1, "teacher_hears": "embedding"}, True),
+        ({"scene_teacher_share": 0.1}, True),
+    ],
 )
 def test_who_was_taught(tiny_model, tiny_corpus, tiny_cache, weights, taught):
     recipe = read_recipe(tiny_model / "recipe.toml")

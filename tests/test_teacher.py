@@ -5,7 +5,7 @@ import pytest
 
 from compactcli.datasets import DROPPED, TEST, TRAIN, VALIDATION, Recording, read_corpus
 from compactcli.errors import ManifestError
-from compactcli.teacher import embedding_tags, event_tags, load_teacher, teacher_columns
+from compactcli.teacher import embedding_shares, event_tags, load_teacher, teacher_columns
 
 CLASSES = ("Speech", "Music", "Rain", "Dog", "Siren", "Bark")
 MAPPING = {"dog": ("Dog", "Bark"), "rain": ("Rain",), "siren": ("Siren",), "speech": ("Speech",), "music": ("Music",)}
@@ -79,11 +79,20 @@ def embedded(recordings, recipe, *, size=24, seed=0):
     return of_event + 0.3 * rng.normal(size=of_event.shape).astype(np.float32)
 
 
+def event_shares(embeddings, recordings, recipe, *, first=None, count=None):
+    n = len(recordings)
+    first = np.arange(n) if first is None else first
+    count = np.ones(n, np.int64) if count is None else count
+    return embedding_shares(
+        embeddings, recordings, first, count, [item.event for item in recordings], recipe.events.classes
+    )
+
+
 def test_classifiers_on_the_embedding_tell_its_events_apart(tiny_recipe):
     events = tiny_recipe.events.classes
     recordings = [*recordings_of(events * 4), *recordings_of(events, split=TEST)]
     embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
-    tags = embedding_tags(embeddings, recordings, np.arange(n), np.ones(n, np.int64), tiny_recipe)
+    tags = event_shares(embeddings, recordings, tiny_recipe)
     np.testing.assert_allclose(tags.sum(axis=1), np.ones(n), rtol=1e-5)
     assert [events[index] for index in tags.argmax(axis=1)] == [item.event for item in recordings]
     assert tags.max(axis=1).min() > 0.5
@@ -94,15 +103,12 @@ def test_no_classifier_speaks_of_what_it_was_fitted_to(tiny_recipe, monkeypatch,
     monkeypatch.setattr("compactcli.teacher.WEIGHT_PENALTIES", (3e-4,))
     # a mislabelled source: whoever was fitted to it or to its other takes would repeat the label
     recordings = recordings_of(tiny_recipe.events.classes * 6, n_takes=n_takes)
-    embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
+    embeddings = embedded(recordings, tiny_recipe)
     wrong = [dataclasses.replace(item, event="rain") if item.source == "0" else item for item in recordings]
-    first, count = np.arange(n), np.ones(n, np.int64)
-    tags = embedding_tags(embeddings, wrong, first, count, tiny_recipe)
+    tags = event_shares(embeddings, wrong, tiny_recipe)
     assert {tiny_recipe.events.classes[index] for index in tags[:n_takes].argmax(axis=1)} == {recordings[0].event}
     # and with its true label the answer there is the same to the last digit
-    np.testing.assert_array_equal(
-        tags[:n_takes], embedding_tags(embeddings, recordings, first, count, tiny_recipe)[:n_takes]
-    )
+    np.testing.assert_array_equal(tags[:n_takes], event_shares(embeddings, recordings, tiny_recipe)[:n_takes])
 
 
 @pytest.mark.parametrize("penalties", [(3e-4, 10.0), (10.0, 3e-4)])
@@ -112,23 +118,22 @@ def test_the_penalty_is_chosen_by_what_trains_alone(tiny_recipe, monkeypatch, pe
     wrong = recordings_of([*tiny_recipe.events.classes[1:], tiny_recipe.events.classes[0]] * 4)
     others = [dataclasses.replace(item, split=split) for split in (TEST, VALIDATION) for item in wrong]
     recordings = [*trains, *others]
-    embeddings, n = embedded(trains * 3, tiny_recipe), len(recordings)
-    first, count = np.arange(n), np.ones(n, np.int64)
+    embeddings = embedded(trains * 3, tiny_recipe)
     monkeypatch.setattr("compactcli.teacher.WEIGHT_PENALTIES", penalties)
-    chosen = embedding_tags(embeddings, recordings, first, count, tiny_recipe)
+    chosen = event_shares(embeddings, recordings, tiny_recipe)
     monkeypatch.setattr("compactcli.teacher.WEIGHT_PENALTIES", (3e-4,))
-    np.testing.assert_array_equal(chosen, embedding_tags(embeddings, recordings, first, count, tiny_recipe))
+    np.testing.assert_array_equal(chosen, event_shares(embeddings, recordings, tiny_recipe))
 
 
 def test_all_windows_of_a_source_count_once_together(tiny_recipe):
     recordings = recordings_of(tiny_recipe.events.classes * 3)
     embeddings, n = embedded(recordings, tiny_recipe), len(recordings)
-    once = embedding_tags(embeddings, recordings, np.arange(n), np.ones(n, np.int64), tiny_recipe)
+    once = event_shares(embeddings, recordings, tiny_recipe)
     # the last recording is longer: the same again and again
     count = np.ones(n, np.int64)
     count[-1] = 30
     longer = np.concatenate([embeddings, np.repeat(embeddings[-1:], 29, axis=0)])
-    more = embedding_tags(longer, recordings, np.arange(n), count, tiny_recipe)
+    more = event_shares(longer, recordings, tiny_recipe, count=count)
     np.testing.assert_allclose(more[:n], once, atol=1e-3)
     np.testing.assert_allclose(more[n:], np.repeat(more[n - 1 : n], 29, axis=0), atol=1e-6)
 
@@ -136,9 +141,7 @@ def test_all_windows_of_a_source_count_once_together(tiny_recipe):
 def test_an_event_that_nothing_trains_has_no_share(tiny_recipe):
     recordings = recordings_of(["rain", "music", "siren"] * 3)
     n = len(recordings)
-    tags = embedding_tags(
-        embedded(recordings, tiny_recipe), recordings, np.arange(n), np.ones(n, np.int64), tiny_recipe
-    )
+    tags = event_shares(embedded(recordings, tiny_recipe), recordings, tiny_recipe)
     silent = [tiny_recipe.events.classes.index(name) for name in ("dog", "speech")]
     assert not tags[:, silent].any()
     np.testing.assert_allclose(tags.sum(axis=1), np.ones(n), rtol=1e-5)
@@ -147,7 +150,7 @@ def test_an_event_that_nothing_trains_has_no_share(tiny_recipe):
 def test_too_few_sources_to_leave_some_out_give_no_shares(tiny_recipe):
     recordings = recordings_of(["rain", "music", "siren", "dog"])
     embeddings = embedded(recordings, tiny_recipe)
-    assert not embedding_tags(embeddings, recordings, np.arange(4), np.ones(4, np.int64), tiny_recipe).any()
+    assert not event_shares(embeddings, recordings, tiny_recipe).any()
 
 
 def test_the_recipe_says_by_what_the_teacher_is_heard(tiny_corpus, tiny_recipe):
@@ -163,9 +166,20 @@ def test_the_recipe_says_by_what_the_teacher_is_heard(tiny_corpus, tiny_recipe):
     names, embedding = teacher("names"), teacher("embedding")
     expected = event_tags(names.probabilities, names.classes, recordings, names.first, mapped(tiny_recipe, mapping))
     np.testing.assert_array_equal(names.tags, expected)
-    expected = embedding_tags(names.embeddings, recordings, names.first, names.count, tiny_recipe)
+    expected = event_shares(names.embeddings, recordings, tiny_recipe, first=names.first, count=names.count)
     np.testing.assert_array_equal(embedding.tags, expected)
     assert np.abs(embedding.tags - names.tags).max() > 0.1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_recipe_says_whether_the_teacher_is_heard_in_scenes(tiny_corpus, tiny_recipe, share):
+    recordings = [item for item in read_corpus(tiny_corpus, tiny_recipe) if item.split != DROPPED]
+    options = dataclasses.replace(tiny_recipe.optimisation, scene_teacher_share=share)
+    teacher = load_teacher(tiny_corpus, recordings, dataclasses.replace(tiny_recipe, optimisation=options))
+    classes, labels = tuple(tiny_recipe.scenes), [item.scene for item in recordings]
+    expected = embedding_shares(teacher.embeddings, recordings, teacher.first, teacher.count, labels, classes)
+    assert expected.any()
+    np.testing.assert_array_equal(teacher.scenes, expected if share else np.zeros_like(expected))
 
 
 def test_columns_are_those_of_the_names(tiny_recipe):

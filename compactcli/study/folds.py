@@ -123,7 +123,7 @@ def measure_fold(
         parameters=count_parameters(recipe),
         steps=options.steps,
         folders=recipe.split.folders,
-        taught=max(options.teacher_weight, options.embedding_weight, options.teacher_share) > 0,
+        taught=options.has_teacher,
         weights=engine.config.sha256[WEIGHTS][:12],
     )
 
