@@ -53,7 +53,7 @@ class SceneLayer:
 
     Args:
         labels: Source labels as ``folder/label``; one recording is drawn for each copy.
-        level_db: Lowest and highest level relative to the loudest layer.
+        level_db: Lowest and highest level; the levels of all layers are relative to one another.
         copies: Fewest and most copies.
         probability: Chance that the layer is there at all.
         whole: Whether the layer lasts the whole clip (a bed) rather than being placed at a random time.
