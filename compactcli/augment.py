@@ -80,7 +80,7 @@ def borrowed_gains_db(rng: np.random.Generator, power: torch.Tensor, mix: MixCon
     """Filters that draw the mean spectrum of a clip towards that of another clip of the batch.
 
     A steady sound of few recordings is soon known by their microphones and rooms; with a borrowed spectrum it has
-    to be known by how it moves. Loudness stays: the gains of a clip have mean 0.
+    to be known by how it moves. The gains of a clip have mean 0.
 
     Args:
         rng: Source of randomness.

@@ -116,6 +116,10 @@ class Planner:
     def _recording(self, rng: np.random.Generator, pool: list[int]) -> int:
         return _pick_fairly(rng, pool, self.bank.recordings, by_source=self.recipe.mix.by_source)
 
+    def _piece(self, rng: np.random.Generator, pool: list[int]) -> int:
+        """A recording for a soundscape or a layered scene."""
+        return self._recording(rng, pool) if self.recipe.mix.by_source else _pick(rng, pool)
+
     def _stretch(self, rng: np.random.Generator) -> float:
         return float(np.exp(rng.uniform(-1, 1) * np.log(self.stretch))) if self.stretch != 1 else 1.0
 
@@ -132,6 +136,11 @@ class Planner:
             level_db=level_db,
             stretch=stretch,
         )
+
+    def beginning(self, recording: int) -> Part:
+        """A recording by itself from its beginning, as it is."""
+        length = min(int(self.bank.length[recording]), self.n_frames)
+        return Part(recording=recording, source_start=0, start=0, length=length, level_db=0.0)
 
     def bed(self, rng: np.random.Generator, recording: int, level_db: float) -> Part:
         """A recording that fills the clip, looped if it is shorter."""
@@ -165,10 +174,10 @@ class Planner:
     def draw_soundscape(self, rng: np.random.Generator) -> Plan:
         """Events with known times over a background."""
         mix = self.recipe.mix
-        parts = [self.bed(rng, _pick(rng, self.pools.beds), 0.0)] if rng.random() < 0.9 else []
+        parts = [self.bed(rng, self._piece(rng, self.pools.beds), 0.0)] if rng.random() < 0.9 else []
         names = sorted(self.pools.cuttable)
         for _ in range(rng.integers(mix.events_per_soundscape[0], mix.events_per_soundscape[1] + 1)):
-            recording = _pick(rng, self.pools.cuttable[_pick(rng, names)])
+            recording = self._piece(rng, self.pools.cuttable[_pick(rng, names)])
             parts.append(self.cut(rng, recording, rng.uniform(*mix.event_level_db)))
         return Plan(parts=tuple(parts), kind="soundscape", scene=self._soundscape_scene(parts))
 
@@ -194,7 +203,7 @@ class Planner:
             if not pool or rng.random() >= layer.probability:
                 continue
             for _ in range(rng.integers(layer.copies[0], layer.copies[1] + 1)):
-                recording = _pick(rng, self.pools.by_key[_pick(rng, pool)])
+                recording = self._piece(rng, self.pools.by_key[_pick(rng, pool)])
                 level = rng.uniform(*layer.level_db)
                 parts.append(self.bed(rng, recording, level) if layer.whole else self.place(rng, recording, level))
         return parts

@@ -173,6 +173,7 @@ def _losses(
     return training_losses(scene_logits, event_logits, heads(embedding), batch, options)
 
 
+@torch.inference_mode()
 def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     """Metrics on the validation recordings, each by itself from its beginning: share of right answers.
 
@@ -187,7 +188,7 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     hits: dict[str, list[float]] = {}
     for start in range(0, len(chosen), 64):
         indices = chosen[start : start + 64]
-        plans = [Plan(parts=(validator.planner.place(rng, index, 0.0),), kind="clip") for index in indices]
+        plans = [Plan(parts=(validator.planner.beginning(index),), kind="clip") for index in indices]
         batch = validator.render(plans, rng)
         scene_logits, event_logits = network(batch.log_mel)
         scenes = scene_logits.mean(dim=1).argmax(dim=1).tolist()

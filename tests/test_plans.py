@@ -52,6 +52,7 @@ def bare_bank(folders, lengths):
             count=none * 0,
             tags=nothing,
             scenes=nothing,
+            middle_s=nothing,
         ),
     )
 
@@ -232,6 +233,24 @@ def test_sources_rather_than_clips_can_have_equal_chances(tiny_recipe):
     drawn = [planner.draw(rng).parts[0].recording for _ in range(2000)]
     assert np.mean([index == 0 for index in drawn]) == pytest.approx(0.5, abs=0.04)
     assert set(drawn) == set(range(10))
+
+
+@pytest.mark.parametrize("kind", ["soundscapes", "simulated_scenes"])
+@pytest.mark.parametrize(("by_source", "share"), [(True, 0.5), (False, 0.1)])
+def test_so_can_those_that_soundscapes_and_scenes_are_made_of(tiny_recipe, kind, by_source, share):
+    bank = bare_bank(["esc50"] * 10, [10] * 10)
+    recordings = tuple(
+        dataclasses.replace(item, source="one" if index else "other") for index, item in enumerate(bank.recordings)
+    )
+    layer = SceneLayer(labels=(recordings[0].key,), copies=(4, 4))
+    recipe = dataclasses.replace(
+        only(tiny_recipe, kind, by_source=by_source), scenes={"yard": SceneConfig(recordings={}, layers=(layer,))}
+    )
+    planner = planner_of(dataclasses.replace(bank, recordings=recordings), recipe)
+    planner.pools.beds.extend(range(10))
+    rng = np.random.default_rng(0)
+    drawn = [part.recording for _ in range(800) for part in planner.draw(rng).parts]
+    assert np.mean([index == 0 for index in drawn]) == pytest.approx(share, abs=0.04)
 
 
 def test_backgrounds_are_ambience_and_steady_scenes(tiny_bank, tiny_recipe):
