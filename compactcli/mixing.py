@@ -88,16 +88,16 @@ class Mixer:
             amplitudes = np.array([10 ** (part.level_db / 20) for part in plan.parts])
             for part, share in zip(plan.parts, amplitudes / amplitudes.sum(), strict=True):
                 recording = self.bank.recordings[part.recording]
-                window = self._teacher_window(part)
+                window = teacher.window_at(part.recording, self._middle_s(part))
                 if recording.scene is not None:
-                    heard = teacher.scenes[window] if window >= 0 else None
+                    heard = None if window is None else teacher.scenes[window]
                     column = self.scene_index[recording.scene]
                     _add_share(scenes[clip], column, share, heard=heard, heard_share=options.scene_teacher_share)
                 if recording.event is not None:
-                    heard = teacher.tags[window] if window >= 0 else None
+                    heard = None if window is None else teacher.tags[window]
                     column = self.event_index[recording.event]
                     _add_share(tags[clip], column, share, heard=heard, heard_share=options.teacher_share)
-                if window >= 0:
+                if window is not None:
                     probabilities[clip] += share * teacher.probabilities[window]
                     embeddings[clip] += share * teacher.embeddings[window]
                     taught[clip] += share
@@ -119,13 +119,9 @@ class Mixer:
             taught=tensor(taught),
         )
 
-    def _teacher_window(self, part: Part) -> int:
-        teacher = self.bank.teacher
-        if teacher.count[part.recording] == 0:
-            return -1
-        middle_s = (part.source_start + part.length * part.stretch / 2) / self.planner.frame_rate
-        nearest = int(np.clip(round(middle_s / teacher.window_s - 0.5), 0, teacher.count[part.recording] - 1))
-        return int(teacher.first[part.recording]) + nearest
+    def _middle_s(self, part: Part) -> float:
+        """Middle of a part in its recording."""
+        return (part.source_start + part.length * part.stretch / 2) / self.planner.frame_rate
 
     def _rows(self, part: Part) -> npt.NDArray[np.int64]:
         length = int(self.bank.length[part.recording])

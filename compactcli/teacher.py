@@ -39,7 +39,7 @@ class TeacherOutputs:
             `embedding_shares`.
         scenes: Share of each of our scenes, shape ``(n_windows, n_scenes)``; rows sum to 1, or are 0 in a recipe whose
             scenes are learned from labels alone.
-        window_s: Distance of the windows in seconds.
+        middle_s: Middle of each window in its recording, in seconds, shape ``(n_windows,)``.
     """
 
     classes: tuple[str, ...]
@@ -49,7 +49,14 @@ class TeacherOutputs:
     count: npt.NDArray[np.int64]
     tags: npt.NDArray[np.float32]
     scenes: npt.NDArray[np.float32]
-    window_s: float = 5.0
+    middle_s: npt.NDArray[np.float32]
+
+    def window_at(self, recording: int, time_s: float) -> int | None:
+        """The window whose middle is nearest to a time in a recording; None where the recording has none."""
+        first, count = self.first[recording], self.count[recording]
+        if count == 0:
+            return None
+        return int(first + np.abs(self.middle_s[first : first + count] - time_s).argmin())
 
 
 def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) -> TeacherOutputs:
@@ -61,7 +68,7 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
     folders = sorted({item.folder for item in recordings})
     first_of: dict[str, int] = {}
     count_of: dict[str, int] = {}
-    found, embeddings, offset = [], [], 0
+    found, embeddings, middles, offset = [], [], [], 0
     for folder in folders:
         try:
             # opened here, because numpy leaves a file open that is no whole archive
@@ -69,6 +76,7 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
                 files = arrays["file"]
                 found.append(arrays["probability"].astype(np.float32))
                 embeddings.append(arrays["embedding"].astype(np.float32))
+                middles.append((arrays["onset_s"] + arrays["offset_s"]) / np.float32(2))
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ManifestError(f"teacher outputs of '{folder}' cannot be read: {error}") from error
         for row, name in enumerate(files.tolist()):
@@ -103,6 +111,7 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
         count=count,
         tags=tags,
         scenes=scenes,
+        middle_s=np.concatenate(middles),
     )
 
 
@@ -145,7 +154,7 @@ def event_tags(
     logits = np.log(clipped) - np.log1p(-clipped)
     scores = torch.from_numpy(np.stack([logits[:, columns[name]].max(axis=1) for name in events.classes], axis=1))
 
-    sources = [(recordings[index].folder, recordings[index].source) for index in taught]
+    sources = [recordings[index].source for index in taught]
     counts = Counter(sources)
     weights = torch.tensor([1 / counts[source] for source in sources])
     labels = torch.tensor([events.classes.index(str(recordings[index].event)) for index in taught])
@@ -196,7 +205,8 @@ def embedding_shares(
     """
     shares = np.zeros((len(embeddings), len(classes)), dtype=np.float32)
     taught = [index for index, item in enumerate(recordings) if item.split == TRAIN and labels[index] and count[index]]
-    keys = [(recordings[index].folder, recordings[index].source) for index in taught]
+    # by source alone, as the split goes: two folders may have cut clips from one recording
+    keys = [recordings[index].source for index in taught]
     sources = sorted(set(keys))
     if len(sources) < N_GROUPS:
         return shares

@@ -52,6 +52,7 @@ def bank():
             embeddings=np.arange(10, dtype=np.float32).reshape(5, 2),
             first=np.array([0, 1, -1, 2], np.int64),
             count=np.array([1, 1, 0, 3], np.int64),
+            middle_s=np.array([2.5, 2.5, 2.5, 7.5, 12.5], np.float32),
         ),
     )
 
@@ -259,6 +260,13 @@ def test_the_teacher_window_of_a_fast_piece_is_where_its_recording_is(bank, rend
     # 50 frames at double speed are 2 s of the recording: their middle is 1 s after 4.4 s
     batch = render(part(3, source_start=220, stretch=2.0))
     np.testing.assert_allclose(batch.teacher[0], bank.teacher.probabilities[3])
+
+
+def test_the_last_teacher_window_ends_with_its_recording(bank):
+    # a recording of 12 s: windows from 0, 5 and 7 s
+    teacher = dataclasses.replace(bank.teacher, middle_s=np.array([2.5, 2.5, 2.5, 7.5, 9.5], np.float32))
+    assert [teacher.window_at(3, time_s) for time_s in (0.0, 4.9, 5.1, 8.4, 8.6, 12.0)] == [2, 2, 3, 3, 4, 4]
+    assert teacher.window_at(2, 1.0) is None
 
 
 @pytest.mark.parametrize("kind", ["soundscape", "scene"])

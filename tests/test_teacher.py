@@ -125,6 +125,16 @@ def test_the_penalty_is_chosen_by_what_trains_alone(tiny_recipe, monkeypatch, pe
     np.testing.assert_array_equal(chosen, event_shares(embeddings, recordings, tiny_recipe))
 
 
+def test_clips_of_one_source_in_two_folders_are_left_out_together(tiny_recipe):
+    recordings = recordings_of(tiny_recipe.events.classes * 6, n_takes=2)
+    embeddings = embedded(recordings, tiny_recipe)
+    # the second clip of every source stands in another folder
+    moved = [dataclasses.replace(item, folder=("esc50", "urbansound8k")[n % 2]) for n, item in enumerate(recordings)]
+    np.testing.assert_array_equal(
+        event_shares(embeddings, moved, tiny_recipe), event_shares(embeddings, recordings, tiny_recipe)
+    )
+
+
 def test_all_windows_of_a_source_count_once_together(tiny_recipe):
     recordings = recordings_of(tiny_recipe.events.classes * 3)
     embeddings, n = embedded(recordings, tiny_recipe), len(recordings)

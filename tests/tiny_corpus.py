@@ -246,10 +246,13 @@ def _effects() -> list[dict[str, object]]:
 
 def _write_teacher(path: Path, rows: list[dict[str, object]], rng: np.random.Generator) -> None:
     files: list[str] = []
+    onsets: list[float] = []
     for row in rows:
         duration_s = float(str(row["duration_s"]))
         n_windows = 1 if duration_s <= 5 else int(duration_s // 5) + (duration_s % 5 > 0.1)
         files += [str(row["file"])] * n_windows
+        # the last one ends with its recording
+        onsets += [min(5.0 * window, max(0.0, duration_s - 5)) for window in range(n_windows)]
     probability = np.full((len(files), len(TEACHER_CLASSES)), 0.01)
     if path.stem == "esc50":
         # under the first recording of rain the teacher hears speech
@@ -257,6 +260,8 @@ def _write_teacher(path: Path, rows: list[dict[str, object]], rng: np.random.Gen
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         "file": np.array(files),
+        "onset_s": np.array(onsets, dtype=np.float32),
+        "offset_s": np.array(onsets, dtype=np.float32) + np.float32(5),
         "probability": probability.astype(np.float16),
         "embedding": rng.standard_normal((len(files), EMBEDDING_SIZE)).astype(np.float16),
     }
