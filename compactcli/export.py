@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from onnx import ModelProto, helper, load_model_from_string
 
 from compactcli.calibration import event_probabilities, scene_probabilities
@@ -26,6 +25,7 @@ from compactcli.engine.base import Waveform
 from compactcli.errors import CompactError, ConfigError
 from compactcli.graph import describe, network_model, scoring_model
 from compactcli.logmel import NumpyLogMel
+from compactcli.onnx_runtime import onnxruntime
 
 PRECISIONS = ("fp32", "int8")
 # probabilities of two float32 runs of the same network differ by some 1e-6

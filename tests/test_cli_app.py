@@ -188,3 +188,24 @@ def test_commands_use_only_what_typer_exports(path):
         )
     ]
     assert not [name for name in imported if name.split(".")[0] == "click" or name.startswith("typer.")]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_nothing_is_left_in_the_home_folder(write_tone, tmp_path, engine):
+    home = tmp_path / "home"
+    home.mkdir()
+    apart = {"HOME": str(home), "USERPROFILE": str(home), "XDG_CACHE_HOME": "", "TMPDIR": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | apart
+    words = [sys.executable, "-m", "compactcli", "classify", "--engine", engine, write_tone()]
+    subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, check=True)
+    assert list(home.rglob("*")) == []
+
+
+@pytest.mark.parametrize("asked", [None, "0"])
+def test_onnxruntime_counts_nobody_unless_asked_to(asked):
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    if asked is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = asked
+    code = "import os, compactcli.onnx_runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{asked or 1}\n"

@@ -121,7 +121,7 @@ def _file_in(package: str, path: str) -> Path | None:
 def _open_graph(
     graph: Path, *, inputs: Sequence[str], threads: int
 ) -> Callable[[dict[str, npt.NDArray[Any]]], Sequence[npt.NDArray[Any]]]:
-    import onnxruntime
+    from compactcli.onnx_runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -6,14 +6,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as states
-
 from compactcli.checkpoint import GRAPH, read_config, verify
 from compactcli.config import ModelConfig
 from compactcli.engine.base import EngineStages, LogitChunk, Waveform, Window, cut_windows
 from compactcli.errors import ModelError
 from compactcli.logmel import LogMels, NumpyLogMel
+from compactcli.onnx_runtime import onnxruntime, states
 
 # threads that one recording keeps busy: decoding it is five times as fast as hearing it with one
 MAX_THREADS = 6

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from safetensors.torch import save
 
@@ -17,6 +16,7 @@ from compactcli.config import ModelConfig
 from compactcli.engine.onnx import INPUT, OUTPUTS
 from compactcli.errors import ConfigError
 from compactcli.graph import network_model
+from compactcli.onnx_runtime import onnxruntime
 from compactcli.plainjson import from_json, to_json
 from compactcli.study.tasks import TaskDesign
 from compactcli.study.variants import Variant, variant_config, variants
