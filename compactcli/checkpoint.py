@@ -4,6 +4,7 @@ Loading is strict: unknown or missing settings, missing, extra or misshapen tens
 checksum are refused. Nothing here can run code from a model folder.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -64,8 +65,9 @@ def find_model(name: str) -> Path:
     installed = {path.name: path for path in list_models()}
     if name in installed:
         return installed[name]
-    if (Path(name) / CONFIG).is_file():
-        return Path(name)
+    with contextlib.suppress(OSError):  # a folder that may not be entered, a name that is too long
+        if (Path(name) / CONFIG).is_file():
+            return Path(name)
     raise ModelError(
         f"model '{name}' was not found, expected an installed model ({', '.join(installed) or 'none is'})"
         f" or a folder with {CONFIG}",

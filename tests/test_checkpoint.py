@@ -387,6 +387,18 @@ def test_an_installed_model_goes_before_a_folder_of_that_name(installed, folder,
     assert find_model("./tiny").resolve() == folder
 
 
+def test_a_name_too_long_or_in_a_folder_that_may_not_be_entered_is_no_model(monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(ModelError, match=r"model 'n+' was not found, expected an installed model"):
+        find_model("n" * 5000)
+    monkeypatch.setattr("compactcli.checkpoint.list_models", list)
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(ModelError, match=r"model 'closed/model' was not found, expected an installed model"):
+        find_model("closed/model")
+
+
 def test_folders_without_settings_are_no_models(installed):
     (installed[0] / "empty").mkdir(parents=True)
     (installed[0] / "file").write_text("", encoding="utf-8")

@@ -138,7 +138,8 @@ def test_what_is_there_is_skipped(run_compact, tree):
     assert code == 1
     assert "4 files: 1 ok, 0 partial, 1 failed, 2 skipped" in err
     changed = {name for name, stamp in stamps.items() if (tree / "out" / name).stat().st_mtime_ns != stamp}
-    assert changed == {"bad.wav.json", "sub/a.wav.json"}
+    assert changed == {"bad.wav.json"}
+    assert (tree / "out/sub/a.wav.csv").exists()
     (tree / "in/bad.wav").unlink()
     code, _, err = run_compact(*words)
     assert code == 0
@@ -168,6 +169,36 @@ def test_damaged_results_are_made_again(name, run_compact, tree):
     cut.write_bytes(b"{")
     assert run_compact(*words, "--quiet") == (0, "", "")
     assert cut.read_bytes() == whole[cut.name]
+
+
+def test_what_was_corrected_by_hand_stays_when_a_format_is_added(run_compact, tree):
+    words = ["detect", "in", "--output-dir", "out", "--format", "raven", "--quiet"]
+    run_compact(*words)
+    for name in ("a.wav", "sub/a.wav"):
+        (tree / f"out/{name}.selections.txt").write_text("corrected by hand")
+    (tree / "in/sub/a.wav").write_bytes(b"")
+    code, _, _ = run_compact(*words, "--format", "jsonl", "--skip-existing")
+    assert code == 1
+    assert '"status": "error"' in (tree / "out/sub/a.wav.jsonl").read_text()
+    assert '"status": "ok"' in (tree / "out/a.wav.jsonl").read_text()
+    for name in ("a.wav", "sub/a.wav"):
+        assert (tree / f"out/{name}.selections.txt").read_text() == "corrected by hand"
+    # what is to be replaced must not look like the results of what failed
+    run_compact(*words, "--format", "jsonl", "--overwrite")
+    assert not (tree / "out/sub/a.wav.selections.txt").exists()
+    assert (tree / "out/a.wav.selections.txt").read_text() != "corrected by hand"
+
+
+def test_results_of_another_command_are_neither_skipped_nor_replaced(run_compact, tree):
+    run_compact("classify", "in", "--output-dir", "out")
+    before = {name: (tree / "out" / name).read_bytes() for name in listed(tree / "out")}
+    code, out, err = run_compact("detect", "in", "--output-dir", "out", "--skip-existing")
+    assert (code, out) == (2, "")
+    assert "out/a.flac.jsonl holds the results of another command, expected those of compact detect" in err
+    assert "or replace it with --overwrite instead of --skip-existing" in err
+    assert {name: (tree / "out" / name).read_bytes() for name in listed(tree / "out")} == before
+    run_compact("detect", "in", "--output-dir", "out", "--overwrite")
+    assert '"events"' in (tree / "out/a.flac.jsonl").read_text()
 
 
 def test_results_that_cannot_be_judged_stay(run_compact, tree):

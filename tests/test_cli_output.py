@@ -104,6 +104,49 @@ def test_folder_without_the_right_to_write(tmp_path, monkeypatch):
         pass
 
 
+PLACES = [
+    ("classify", "--output", "{}/x.csv"),
+    ("classify", "--output-dir", "{}/out"),
+    ("classify", "--output", "x.csv", "--failures", "{}/x.txt"),
+    ("tune", "--reference", "{}/events.tsv"),
+]
+
+
+@pytest.mark.parametrize("words", PLACES, ids=" ".join)
+@pytest.mark.parametrize("n_recordings", [1, 2])
+def test_a_folder_that_may_not_be_entered(words, n_recordings, run_compact, write_tone, tmp_path, monkeypatch):
+    recordings = [write_tone(f"{number}.wav") for number in range(n_recordings)]
+    closed = tmp_path / "closed"
+    closed.mkdir()
+
+    def refuse(real):
+        def call(path, *arguments, **options):
+            if closed in Path(path).absolute().parents:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *arguments, **options)
+
+        return call
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(Path, name, refuse(getattr(Path, name)))
+    monkeypatch.setattr("os.open", refuse(os.open))
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run_compact(words[0], *recordings, *[word.format(closed) for word in words[1:]])
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert "bug" not in err
+
+
+@pytest.mark.parametrize("option", ["--output", "--output-dir", "--failures"])
+def test_a_name_that_no_file_can_have(option, run_compact, write_tone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = ["--output", "x.csv"] if option == "--failures" else []
+    code, out, err = run_compact("classify", write_tone(), *more, option, f"{'n' * 300}.jsonl")
+    assert (code, out) == (2, "")
+    assert "cannot be written (File name too long)" in err
+    assert "bug" not in err
+
+
 def test_replacing_that_fails(tmp_path, monkeypatch):
     def refuse(*_arguments):
         raise OSError(errno.EBUSY, "Device or resource busy")

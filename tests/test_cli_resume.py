@@ -242,6 +242,80 @@ def test_a_folder_of_results_goes_on_and_keeps_what_is_not_its_own(run_compact, 
     assert len(contents(tmp_path / "out")) == 8
 
 
+def test_what_an_interrupted_run_lacks_is_done_by_skipping_what_is_there(run_compact, recordings, tmp_path, stop_at):
+    words = ["classify", recordings, "--output-dir", tmp_path / "out", "--format", "json", "--quiet"]
+    assert run_compact(*words)[0] == 1
+    expected = contents(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    stop_at("4.wav")
+    assert run_compact(*words)[0] == 130
+    assert (tmp_path / "out/.compact-journal").exists()
+    stop_at(None)
+    assert run_compact(*words, "--skip-existing") == (1, "", "")
+    assert contents(tmp_path / "out") == expected
+
+
+def test_the_last_recording_leaves_no_journal_either(run_compact, recordings, tmp_path, stop_at):
+    for name in ("notes.txt", "sub/cut.flac"):
+        (recordings / name).unlink()
+    words = ["classify", recordings, "--output-dir", tmp_path / "out", "--quiet"]
+    stop_at("5.wav")
+    run_compact(*words)
+    stop_at(None)
+    assert run_compact(*words, "--skip-existing", "--resume") == (0, "", "")
+    assert not (tmp_path / "out/.compact-journal").exists()
+
+
+def test_the_list_of_failures_may_be_there_when_a_run_goes_on(run_compact, recordings, tmp_path, monkeypatch):
+    words = ["classify", recordings, "--output", tmp_path / "out.csv", "--failures", tmp_path / "bad.txt", "--quiet"]
+    assert run_compact(*words)[0] == 1
+    expected = contents(tmp_path)
+    (tmp_path / "out.csv").unlink()
+    (tmp_path / "bad.txt").unlink()
+    # killed when all is written and the journal is still there
+    with monkeypatch.context() as patch:
+        patch.setattr("compactcli.cli.journal.Journal.close", lambda journal, **_options: journal._file.close())
+        assert run_compact(*words)[0] == 1
+    assert (tmp_path / ".out.csv.compact-journal").exists()
+    assert run_compact(*words, "--resume")[0] == 1
+    assert contents(tmp_path) == expected
+
+
+def test_a_journal_is_removed_before_another_run_may_begin(run_compact, recordings, tmp_path, monkeypatch):
+    from compactcli.cli.journal import open_journal
+    from compactcli.errors import ConfigError
+
+    pytest.importorskip("fcntl")
+    path, real, refused = tmp_path / JOURNAL, Path.unlink, []
+
+    def unlink(self, **options):
+        if self == path:
+            with (
+                pytest.raises(ConfigError, match="another run is at work") as caught,
+                open_journal(path, resume=False, overwrite=False),
+            ):
+                pass
+            refused.append(caught.value.code)
+        real(self, **options)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    run_compact("classify", recordings, "--output", tmp_path / "out.jsonl")
+    assert refused == ["busy"]
+    assert not path.exists()
+
+
+def test_a_name_too_long_to_be_part_of_another(run_compact, recordings, tmp_path, stop_at):
+    output = tmp_path / f"{'n' * 249}.jsonl"
+    words = ["classify", recordings, "--output", output, "--quiet"]
+    stop_at("3.wav")
+    run_compact(*words)
+    (journal,) = tmp_path.glob(".compact-*.compact-journal")
+    stop_at(None)
+    assert run_compact(*words, "--resume")[0] == 1
+    assert not journal.exists()
+    assert output.exists()
+
+
 def test_frame_scores_cannot_go_on(run_compact, recordings, tmp_path):
     code, _, err = run_compact("detect", recordings, "--output-dir", tmp_path, "--format", "scores-tsv", "--resume")
     assert code == 2
@@ -313,7 +387,7 @@ def test_what_is_done_reaches_the_disk(run_compact, recordings, tmp_path, monkey
     monkeypatch.setattr("compactcli.cli.journal.SYNC_EVERY_S", 0.0)
     monkeypatch.setattr("compactcli.cli.journal.os.fsync", synced.append)
     run_compact("classify", recordings, "--output", tmp_path / "out.jsonl")
-    assert len(synced) == 1 + 8  # the first line, and one for each recording
+    assert len(synced) == 1 + 8 + 1  # the first line, one for each recording, and the results before the journal goes
 
 
 def test_file_systems_without_locks_are_no_obstacle(run_compact, recordings, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from compactcli.cli.batch_options import BatchOptions
 from compactcli.cli.console import say, say_error, say_warning, stdout_is_terminal
-from compactcli.cli.inputs import Input
+from compactcli.cli.inputs import Input, is_folder
 from compactcli.cli.journal import Journal, open_journal
 from compactcli.cli.lists import fits_line, format_list
 from compactcli.cli.output import check_output, open_output
@@ -102,9 +102,11 @@ def _open_journal(run: Run, stack: contextlib.ExitStack) -> Journal | None:
         return None
     if run.folder is not None:
         run.folder.make()
-    elif not run.journal_path.absolute().parent.is_dir():
+    elif not is_folder(run.journal_path.absolute().parent):
         return None  # which is what will be said about the results
-    return stack.enter_context(open_journal(run.journal_path, resume=run.batch.resume, overwrite=run.batch.overwrite))
+    # what has no result yet is done again with --skip-existing, whatever an interrupted run knew of it
+    begins_again = run.batch.overwrite or run.batch.skip_existing
+    return stack.enter_context(open_journal(run.journal_path, resume=run.batch.resume, overwrite=begins_again))
 
 
 def _check_results(run: Run, journal: Journal | None) -> None:
@@ -115,12 +117,13 @@ def _check_results(run: Run, journal: Journal | None) -> None:
     if run.folder is None:
         check_output(batch.output, overwrite=batch.overwrite or goes_on, inputs=paths, complete=batch.resume)
     else:
-        may_replace = batch.overwrite or batch.skip_existing
         run.folder.check_new(
-            run.inputs, may_replace=lambda item: may_replace or (journal is not None and journal.knows(item))
+            run.inputs,
+            may_replace=lambda item: batch.overwrite or (journal is not None and journal.knows(item)),
+            keep=batch.skip_existing,
         )
         run.folder.make()
-    check_output(batch.failures, overwrite=batch.overwrite, inputs=paths, option="--failures")
+    check_output(batch.failures, overwrite=batch.overwrite or goes_on, inputs=paths, option="--failures")
 
 
 def _say_damaged(paths: Sequence[Path]) -> None:
@@ -207,7 +210,7 @@ def _how_far(run: Run, journal: Journal | None, summary: Summary) -> str:
 
 def _open_results(run: Run, stack: contextlib.ExitStack, *, alone: bool) -> Put:
     if run.folder is not None:
-        return functools.partial(run.folder.put, alone=alone)
+        return functools.partial(run.folder.put, alone=alone, keep=run.batch.skip_existing)
     put = stack.enter_context(open_document(run.batch.output, run.task.work.command, run.formats[0], alone=alone))
     return lambda _, outcome: put(outcome)
 
@@ -252,7 +255,7 @@ def _comment(item: Input, outcome: Outcome, *, only: bool, quiet: bool) -> None:
 
 def _write_failures(path: Path, failures: Sequence[str], *, null: bool) -> None:
     broken = [name for name in failures if not null and not fits_line(name)]
-    with open_output(path) as write:
+    with open_output(path, durable=True) as write:
         write(format_list([name for name in failures if name not in broken], null=null))
     for name in broken:
         say_warning(f"{name} is not in {path}, because its name holds or ends in what ends a line: use -0")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.output import check_folder, unopenable, unwritable
+from compactcli.cli.output import check_folder, is_there, unopenable, unwritable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
 from compactcli.errors import ConfigError
@@ -19,7 +19,11 @@ from compactcli.formats import SUFFIXES
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
 HOLDS_FAILURES = frozenset({"json", "jsonl"})
+# and these, in the record of a recording that did not fail, which command wrote it
+HOLDS = {"classify": "scenes", "detect": "events"}
 MAX_NAME_BYTES = 255
+# what a JSON file that is there may be
+WHOLE, FAILED, DAMAGED, OTHER = "whole", "failed", "damaged", "other"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,7 @@ class ResultFolder:
         Raises:
             ConfigError: The first such result.
         """
-        if self.folder.exists() and not self.folder.is_dir():
+        if is_there(self.folder) and not self.folder.is_dir():
             raise ConfigError(
                 f"--output-dir {self.folder} is not a folder, expected one, or a new name", hint="name a folder"
             )
@@ -92,17 +96,19 @@ class ResultFolder:
                     hint="remove the link, or choose another folder",
                 )
 
-    def check_new(self, inputs: Sequence[Input], *, may_replace: Callable[[Input], bool]) -> None:
+    def check_new(self, inputs: Sequence[Input], *, may_replace: Callable[[Input], bool], keep: bool) -> None:
         """Refuse to replace what is there.
 
         Args:
             inputs: The recordings.
             may_replace: Whether the files of a recording may be replaced.
+            keep: Whether those that may not be replaced stay, as ``put`` has it, and are no reason to refuse.
 
         Raises:
-            ConfigError: A file is there that may not be replaced, or that is one of the recordings.
+            ConfigError: A file is there that may not be replaced, that is one of the recordings, or that another
+                command wrote.
         """
-        there = {os.path.realpath(target): item for item in inputs for target in self.targets(item) if _exists(target)}
+        there = {os.path.realpath(target): item for item in inputs for target in self.targets(item) if is_there(target)}
         if not there:
             return
         for item in inputs:
@@ -112,11 +118,18 @@ class ResultFolder:
                     hint="choose another --output-dir",
                 )
         for target, item in there.items():
-            if not may_replace(item):
+            if not may_replace(item) and not keep:
                 raise ConfigError(
                     f"{target} is there already, expected a new name",
                     hint="add --overwrite to replace it, --skip-existing to leave its recording out, "
                     "or choose another --output-dir",
+                    code="output-exists",
+                )
+        for result in (result for item in inputs for result in self._readable(item) if keep and is_there(result)):
+            if _finding(result, self.command) == OTHER:
+                raise ConfigError(
+                    f"{result} holds the results of another command, expected those of compact {self.command}",
+                    hint="choose another --output-dir, or replace it with --overwrite instead of --skip-existing",
                     code="output-exists",
                 )
 
@@ -134,35 +147,43 @@ class ResultFolder:
 
     def is_done(self, item: Input) -> bool:
         """Whether all files of the recording are there, and none of them tells of a failure or is damaged."""
-        return all(_exists(target) for target in self.targets(item)) and not any(
-            _is_damaged(target) or _tells_failure(target) for target in self._readable(item)
+        return all(is_there(target) for target in self.targets(item)) and all(
+            _finding(target, self.command) == WHOLE for target in self._readable(item)
         )
 
     def damaged(self, item: Input) -> list[Path]:
         """Files of the recording that can be read back, and are no longer whole."""
-        return [target for target in self._readable(item) if _exists(target) and _is_damaged(target)]
+        return [
+            target for target in self._readable(item) if is_there(target) and _finding(target, self.command) == DAMAGED
+        ]
 
     def _readable(self, item: Input) -> list[Path]:
         return [target for name, target in zip(self.formats, self.targets(item), strict=True) if name in HOLDS_FAILURES]
 
-    def put(self, item: Input, outcome: Outcome, *, alone: bool) -> None:
+    def put(self, item: Input, outcome: Outcome, *, alone: bool, keep: bool) -> None:
         """Write the files of one recording, each whole or not at all.
 
         Args:
             item: The recording.
             outcome: What came of it.
             alone: See ``compactcli.cli.output.open_output``.
+            keep: Whether files that are there stay as they are, but for those that tell of a failure or are damaged.
 
         Raises:
             CompactError: One cannot be written.
         """
         for name, target in zip(self.formats, self.targets(item), strict=True):
+            if keep and is_there(target) and not (name in HOLDS_FAILURES and self._is_useless(target)):
+                continue
             if outcome.record.status == "error" and name not in HOLDS_FAILURES:
                 # what an earlier run left would look like the result of this one
                 _remove(target)
                 continue
             _make_folder(target.parent)
             write_recording(target, self.command, name, outcome, alone=alone)
+
+    def _is_useless(self, target: Path) -> bool:
+        return _finding(target, self.command) in (FAILED, DAMAGED)
 
 
 def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
@@ -187,10 +208,6 @@ def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
     return [item for item in inputs if not is_result(item)]
 
 
-def _exists(path: Path) -> bool:
-    return path.is_symlink() or path.exists()
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,22 +222,20 @@ def _remove(path: Path) -> None:
         raise unwritable(str(path), error) from error
 
 
-def _is_damaged(path: Path) -> bool:
-    """Whether a file that JSON is expected in holds none, as one does that was cut off by a full disk or a copy."""
-    try:
-        json.loads(path.read_bytes())
-    except OSError:  # nobody can say; it is there, and stays
-        return False
-    except ValueError:
-        return True
-    return False
+def _finding(path: Path, command: str) -> str:
+    """What is in a JSON file that an earlier run left.
 
-
-def _tells_failure(path: Path) -> bool:
-    """Whether a JSON file that an earlier run left holds the record of a failure."""
+    It is ``DAMAGED`` where a full disk or a copy cut it off, and ``OTHER`` where another command wrote it.
+    """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
+    except OSError:  # nobody can say; it is there, and stays
+        return WHOLE
+    except ValueError:
+        return DAMAGED
     record = content[0] if isinstance(content, list) and content else content
-    return isinstance(record, dict) and record.get("status") == "error"
+    if not isinstance(record, dict):
+        return WHOLE
+    if record.get("status") == "error":
+        return FAILED
+    return OTHER if command in HOLDS and HOLDS[command] not in record else WHOLE

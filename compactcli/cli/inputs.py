@@ -82,13 +82,14 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequenc
     streams = _redirected()
     for path in paths:
         for item in (
-            _walk(path, recursive=recursive, seen=seen, streams=streams) if _is_folder(path) else [_file(path, None)]
+            _walk(path, recursive=recursive, seen=seen, streams=streams) if is_folder(path) else [_file(path, None)]
         ):
             found.setdefault(str(STDIN) if item.is_stdin else os.path.realpath(item.path), item)
     return list(found.values())
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder; not where nobody may look."""
     try:
         return path.is_dir()
     except OSError:  # a name that is too long, or a folder above it that may not be read: opening it will say so
@@ -132,7 +133,7 @@ def _visible(
         key = os.path.realpath(child)
         if child.name.startswith(".") or key in seen:
             continue
-        if not _is_folder(child):
+        if not is_folder(child):
             if not _is_one_of(child, streams):
                 yield _file(child, root)
         elif recursive:

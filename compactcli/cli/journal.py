@@ -133,8 +133,12 @@ class Journal:
 
     def close(self, *, remove: bool) -> None:
         """Close the journal; one that is to be kept stays for the next run unless there is nothing in it."""
+        removes = remove or not (self._entries if self._begun else self._n_found)
+        # while it is still locked: another run may begin as soon as it is not
+        if removes and os.name != "nt":
+            self.path.unlink(missing_ok=True)
         self._file.close()
-        if remove or not (self._entries if self._begun else self._n_found):
+        if removes and os.name == "nt":
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> None:

@@ -45,13 +45,13 @@ def check_output(
 
     Raises:
         ConfigError: It is ``-``; or the file is there already, is one of the recordings, is no regular file, has no
-            folder, or has one that takes no files.
+            folder, has one that takes no files or may not be entered, or a name that is too long.
     """
     if path is None:
         return
     if path == STDIN:
         raise ConfigError(f"{option} - would be standard output, expected the name of a file", hint="name a file")
-    if path.exists():
+    if is_there(path):
         real = os.path.realpath(path)
         if any(os.path.realpath(item) == real for item in inputs):
             raise ConfigError(
@@ -73,6 +73,21 @@ def check_output(
     check_folder(path.absolute().parent, name=str(path))
 
 
+def is_there(path: Path) -> bool:
+    """Whether something has that name, be it a link that leads nowhere.
+
+    Raises:
+        ConfigError: A folder above it may not be entered, or the name is too long.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unopenable(str(path), error) from error
+    return True
+
+
 def check_folder(folder: Path, *, name: str) -> None:
     """Refuse a folder that takes no files, before any work is done; rights alone do not tell, on ``/proc`` for example.
 
@@ -91,13 +106,14 @@ def check_folder(folder: Path, *, name: str) -> None:
 
 
 @contextlib.contextmanager
-def open_output(path: Path | None, *, alone: bool = False) -> Iterator[Write]:
+def open_output(path: Path | None, *, alone: bool = False, durable: bool = False) -> Iterator[Write]:
     """Open the place for the results.
 
     Args:
         path: File, which is replaced when everything was written; None writes to standard output at once.
         alone: Whether no other process can be writing the same file, so that what one that was killed has left of it
             may be removed.
+        durable: Whether the file has to be on the disk, and not on its way there, when this ends.
 
     Yields:
         Function that writes text, or bytes as they are.
@@ -106,7 +122,7 @@ def open_output(path: Path | None, *, alone: bool = False) -> Iterator[Write]:
         CompactError: The disk is full or the folder cannot be written to.
         typer.Exit: Whoever read standard output has gone.
     """
-    with _stdout() if path is None else _whole_file(path, alone=alone) as write:
+    with _stdout() if path is None else _whole_file(path, alone=alone, durable=durable) as write:
         yield write
 
 
@@ -131,7 +147,7 @@ def _stdout() -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def _whole_file(path: Path, *, alone: bool) -> Iterator[Write]:
+def _whole_file(path: Path, *, alone: bool, durable: bool) -> Iterator[Write]:
     # not the file's own name with something behind it: that may be as long as names can be
     token = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16] if alone else secrets.token_hex(8)
     part = path.with_name(f".compact-{token}.part")
@@ -144,12 +160,21 @@ def _whole_file(path: Path, *, alone: bool) -> Iterator[Write]:
                 write_all(file, _as_bytes(data), name=str(path))
 
             yield write
+            if durable:
+                _sync(file, path)
         try:
             part.replace(path)
         except OSError as error:
             raise unwritable(str(path), error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(file: io.FileIO, path: Path) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise unwritable(str(path), error) from error
 
 
 def _as_bytes(data: str | bytes) -> bytes:

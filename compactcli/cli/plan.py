@@ -1,6 +1,8 @@
 """What the user asked for becomes a run that can begin: recordings listed, formats chosen, contradictions refused."""
 
 import contextlib
+import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +10,7 @@ from pathlib import Path
 
 from compactcli.audio import spool_audio
 from compactcli.cli.batch_options import BatchOptions
-from compactcli.cli.folder import ResultFolder, without_results
+from compactcli.cli.folder import MAX_NAME_BYTES, ResultFolder, without_results
 from compactcli.cli.inputs import Input, collect_inputs
 from compactcli.cli.lists import read_list
 from compactcli.cli.options import STDIN, no_folder
@@ -43,12 +45,17 @@ class Run:
     @property
     def journal_path(self) -> Path | None:
         """File that keeps what is done; None where nothing would be lost or nothing can be kept."""
-        if len(self.inputs) < 2 or self.task.frames is not None or not self.task.work.can_resume:
+        if len(self.inputs) + self.n_skipped < 2 or self.task.frames is not None or not self.task.work.can_resume:
             return None
         if self.folder is not None:
             return self.folder.folder / ".compact-journal"
         output = self.batch.output
-        return None if output is None else output.with_name(f".{output.name}.compact-journal")
+        if output is None:
+            return None
+        name = f".{output.name}.compact-journal"
+        if len(os.fsencode(name)) > MAX_NAME_BYTES:
+            name = f".compact-{hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]}.compact-journal"
+        return output.with_name(name)
 
 
 def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: contextlib.ExitStack) -> Run:

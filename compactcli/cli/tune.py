@@ -160,7 +160,13 @@ def tune(
 
 
 def _is_missing(item: "Input") -> bool:
-    return item.root is None and not item.path.exists()
+    try:
+        item.path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return item.root is None
+    except OSError:  # what may not be looked at is not missing
+        return False
+    return False
 
 
 def _say_heard(heard: "Heard", *, quiet: bool) -> None:

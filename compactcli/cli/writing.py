@@ -110,7 +110,8 @@ def open_document(path: Path | None, command: str, name: str, *, alone: bool) ->
         yield lambda outcome: write_recording(path, command, name, outcome, alone=alone)
         return
     writer = make_writer(command, name, output=path)
-    with open_output(path, alone=alone) as write:
+    # a journal that is removed afterwards would be missed if the results were lost
+    with open_output(path, alone=alone, durable=True) as write:
         write(writer.begin())
         yield lambda outcome: write(writer.record(outcome.record))
         write(writer.end())
