@@ -221,6 +221,23 @@ def test_results_inside_the_folder_are_no_recordings(run_compact, tree):
         assert "4 files: " in run_compact("classify", "in", "--output-dir", "in/out", "--overwrite")[2]
 
 
+def test_recordings_inside_the_folder_of_results_are_heard(run_compact, tree):
+    words = ["classify", "in", "--output-dir", "in/sub"]
+    for word in ("--quiet", "--overwrite"):
+        assert run_compact(*words, word)[0] == 1
+        assert listed(tree / "in/sub") == [
+            "a.flac.jsonl", "a.wav", "a.wav.jsonl", "bad.wav.jsonl", "sub/a.wav.jsonl",
+        ]  # fmt: skip
+
+
+def test_what_stands_beside_recordings_gets_a_record_whatever_it_is_called(run_compact, tree):
+    (tree / "in/sub/notes.txt").touch()
+    for folder, target in (("in", "in"), ("in/sub", "in"), ("in", "out")):
+        code, _, err = run_compact("classify", folder, "--output-dir", target, "--overwrite")
+        assert code == 1
+        assert "notes.txt is empty" in err
+
+
 def test_recordings_are_never_replaced(run_compact, tree, write_tone):
     write_tone("in/a.wav.json.wav").rename(tree / "in/a.wav.json")
     words = ["in/a.wav", "in/a.wav.json", "--output-dir", "in", "--format", "json", "--overwrite"]

@@ -56,7 +56,26 @@ class Input:
         return Path(self.path.name if self.path.name not in ("", "..") else self.path.resolve().name or "root")
 
 
-def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequence[Path] = ()) -> list[Input]:
+@dataclass(frozen=True, kw_only=True)
+class ResultNames:
+    """Files that an earlier run may have left in a folder, by what their names end in.
+
+    Args:
+        folder: Where results go.
+        suffixes: What the names of results end in.
+    """
+
+    folder: Path
+    suffixes: tuple[str, ...]
+
+    def has(self, real_path: str) -> bool:
+        """Whether a file, by its real path, is in the folder and is called as results are."""
+        return real_path.endswith(self.suffixes) and _is_inside(real_path, os.path.realpath(self.folder))
+
+
+def collect_inputs(
+    paths: Sequence[Path], *, recursive: bool, leave_out: Sequence[Path] = (), results: ResultNames | None = None
+) -> list[Input]:
     """List the recordings that the user means.
 
     Every file in a folder counts, whatever its name, except those that begin with a dot; whether it is audio shows
@@ -67,6 +86,7 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequenc
         recursive: Whether to go into folders inside folders.
         leave_out: Files and folders that the results go to; they are no inputs when a folder holds them, and nor is a
             file that the shell has put in the place of standard output or standard error.
+        results: Files inside a folder with results that are no inputs either.
 
     Returns:
         Each input once, in the order of ``paths``, the files of a folder by name. A folder that holds no files is an
@@ -82,10 +102,16 @@ def collect_inputs(paths: Sequence[Path], *, recursive: bool, leave_out: Sequenc
     streams = _redirected()
     for path in paths:
         for item in (
-            _walk(path, recursive=recursive, seen=seen, streams=streams) if is_folder(path) else [_file(path, None)]
+            _walk(path, recursive=recursive, seen=seen, streams=streams, results=results)
+            if is_folder(path)
+            else [_file(path, None)]
         ):
             found.setdefault(str(STDIN) if item.is_stdin else os.path.realpath(item.path), item)
     return list(found.values())
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def is_folder(path: Path) -> bool:
@@ -96,13 +122,22 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, *, recursive: bool, seen: set[str], streams: Sequence[os.stat_result]) -> Iterator[Input]:
+def _walk(
+    folder: Path,
+    *,
+    recursive: bool,
+    seen: set[str],
+    streams: Sequence[os.stat_result],
+    results: ResultNames | None,
+) -> Iterator[Input]:
     key = os.path.realpath(folder)
     if key in seen:
         return
     seen.add(key)
     n_found = 0
-    for item in _visible(folder, folder, recursive=recursive, seen=seen, streams=streams):
+    # where results stand beside their recordings, names alone do not tell them apart
+    apart = results if results is not None and _is_inside(os.path.realpath(results.folder), key) else None
+    for item in _visible(folder, folder, recursive=recursive, seen=seen, streams=streams, results=apart):
         n_found += 1
         yield item
     if n_found == 0:
@@ -115,7 +150,13 @@ def _walk(folder: Path, *, recursive: bool, seen: set[str], streams: Sequence[os
 
 
 def _visible(
-    folder: Path, root: Path, *, recursive: bool, seen: set[str], streams: Sequence[os.stat_result]
+    folder: Path,
+    root: Path,
+    *,
+    recursive: bool,
+    seen: set[str],
+    streams: Sequence[os.stat_result],
+    results: ResultNames | None,
 ) -> Iterator[Input]:
     """Files of one folder by name, those of a folder inside it in the place of its name."""
     try:
@@ -134,11 +175,11 @@ def _visible(
         if child.name.startswith(".") or key in seen:
             continue
         if not is_folder(child):
-            if not _is_one_of(child, streams):
+            if not _is_one_of(child, streams) and not (results is not None and results.has(key)):
                 yield _file(child, root)
         elif recursive:
             seen.add(key)
-            yield from _visible(child, root, recursive=True, seen=seen, streams=streams)
+            yield from _visible(child, root, recursive=True, seen=seen, streams=streams, results=results)
 
 
 def _file(path: Path, root: Path | None) -> Input:

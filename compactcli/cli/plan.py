@@ -11,13 +11,13 @@ from pathlib import Path
 from compactcli.audio import spool_audio
 from compactcli.cli.batch_options import BatchOptions
 from compactcli.cli.folder import MAX_NAME_BYTES, ResultFolder, without_results
-from compactcli.cli.inputs import Input, collect_inputs
+from compactcli.cli.inputs import Input, ResultNames, collect_inputs
 from compactcli.cli.lists import read_list
 from compactcli.cli.options import STDIN, no_folder
 from compactcli.cli.work import FramePlan, Task, Work
 from compactcli.cli.writing import choose_formats
 from compactcli.errors import AudioError, ConfigError
-from compactcli.formats import FRAME_FORMATS
+from compactcli.formats import FRAME_FORMATS, SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +118,14 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     if batch.files_from is not None:
         named = [*named, *read_list(batch.files_from, null=batch.null)]
     _check_here(named)
-    places = (batch.output, batch.output_dir, batch.failures, batch.files_from)
+    places = (batch.output, batch.failures, batch.files_from)
     inputs = collect_inputs(
-        named, recursive=batch.recursive, leave_out=[place for place in places if place is not None and place != STDIN]
+        named,
+        recursive=batch.recursive,
+        leave_out=[place for place in places if place is not None and place != STDIN],
+        results=None
+        if batch.output_dir is None
+        else ResultNames(folder=batch.output_dir, suffixes=tuple(SUFFIXES.values())),
     )
     if batch.output_dir is not None:
         inputs = without_results(inputs, batch.output_dir)
