@@ -286,6 +286,8 @@ CASES = (
     ),
     partial("chained.ogg", good(".ogg", chained), "more follows behind the end of its Ogg stream", WHOLE_S),
     partial("chained.opus", good(".opus", chained), "more follows behind the end of its Ogg stream", WHOLE_S),
+    partial("twice.ogg", good(".ogg", twice), "more follows behind the end of its Ogg stream", WHOLE_S),
+    partial("twice.opus", good(".opus", twice), "more follows behind the end of its Ogg stream", WHOLE_S),
     # nothing to analyse
     refused("empty.wav", written(b""), "empty-file", r"is empty \(0 bytes\)"),
     refused("text.wav", written(b"These are notes, not sounds.\n" * 40), "not-audio", "not audio that can be recog"),

@@ -13,6 +13,8 @@ from typing import IO, Literal
 
 import numpy as np
 
+from compactcli.audio.pages import MORE_FOLLOWS, PAGE_MAGIC, is_chained
+
 Order = Literal["little", "big"]
 
 _UNKNOWN_SIZE = 2**32 - 1
@@ -98,6 +100,8 @@ def say_cut(*, promised: int, found: int) -> str:
 def find_view(file: IO[bytes]) -> View:
     """How to show a file to libsndfile; all of it as it is, unless it is a WAV or CAF whose chunks are understood.
 
+    Of an Ogg file that holds several streams it says that the first is not all.
+
     Args:
         file: Seekable; its position changes.
     """
@@ -109,6 +113,8 @@ def find_view(file: IO[bytes]) -> View:
         return WHOLE if wav is None else _view_wav(file, n_bytes, wav)
     if magic[:4] == b"caff":
         return _view_caf(file, n_bytes)
+    if magic[:4] == PAGE_MAGIC and is_chained(file):
+        return View(damage=MORE_FOLLOWS)
     return WHOLE
 
 
