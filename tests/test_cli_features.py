@@ -1,12 +1,16 @@
+import errno
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_engine import CONFIG
 
+import compactcli.cli.work
 from compactcli.audio import read_audio
 from compactcli.cli.options import LevelFormat
+from compactcli.cli.output import write_pieces
 from compactcli.formats import FORMATS, FRAME_FORMATS, NpyWriter
 from compactcli.logmel import NumpyLogMel, band_centres_hz
 from compactcli.scores import FrameLevels
@@ -95,6 +99,38 @@ def test_what_decodes_before_damage_is_written(run_compact, write_recording, noi
     assert "cut.wav is damaged and analysed as far as it goes" in err
     assert code == 0
     assert len(np.load(tmp_path / "levels.npy")) == 75
+
+
+@pytest.mark.parametrize("step", ["open", "frames", "finish"])
+def test_a_full_disk_for_temporary_files_costs_the_recordings_that_do_not_fit(
+    step, run_compact, write_recording, noise, tmp_path, monkeypatch
+):
+    for name, duration_s in (("a.wav", 2.0), ("b.wav", 1.0)):
+        write_recording(f"in/{name}", noise(duration_s))
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(file, data):
+        # 100 frames of 64 bands do not fit, 50 do
+        return full() if len(data) > 20_000 else write_pieces(file, data)
+
+    def open_elsewhere(path, *arguments, real=Path.open, **options):
+        return full() if path.parent.name.startswith("compact-") else real(path, *arguments, **options)
+
+    places = {
+        "open": (Path, "open", open_elsewhere),
+        "frames": (compactcli.cli.work, "write_pieces", write),
+        "finish": (NpyWriter, "finish", full),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*places[step])
+        code, out, err = run_compact("features", tmp_path / "in", "--output-dir", tmp_path / "out", "--format", "npy")
+    assert (code, out) == (1, "")
+    assert "the frames of" in err
+    assert "cannot be written into a temporary file (No space left on device), expected room for them" in err
+    expected = ["b.wav.npy"] if step == "frames" else []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == expected
 
 
 def test_existing_arrays_are_skipped(run_compact, write_tone, tmp_path):

@@ -192,12 +192,21 @@ def write_all(file: RawFile, data: bytes, *, name: str) -> None:
     Raises:
         CompactError: The disk is full, or the file cannot be written for another reason.
     """
+    try:
+        write_pieces(file, data)
+    except OSError as error:
+        raise unwritable(name, error) from error
+
+
+def write_pieces(file: RawFile, data: bytes) -> None:
+    """Write all of the data, also where the system takes it piece by piece.
+
+    Raises:
+        OSError: The disk is full, or the file cannot be written for another reason.
+    """
     left = memoryview(data)
     while left:
-        try:
-            left = left[file.write(left) :]
-        except OSError as error:
-            raise unwritable(name, error) from error
+        left = left[file.write(left) :]
 
 
 def _open_new(part: Path, path: Path) -> io.FileIO:

@@ -4,6 +4,7 @@ A ``Task`` is all that a process needs to begin: it travels to worker processes,
 """
 
 import contextlib
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.output import write_all
+from compactcli.cli.output import write_pieces
 from compactcli.errors import AudioError
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Analyst:
         times = StageTimes()
         path = item.path if item.source is None else item.source
         try:
-            with _frame_documents(self.frames) as (frames, take):
+            with _frame_documents(self.frames, item.name) as (frames, take):
                 listening = Listening(
                     name=item.name,
                     limits=self.limits,
@@ -230,35 +231,59 @@ class Analyst:
 
 @contextlib.contextmanager
 def _frame_documents(
-    plan: FramePlan | None,
+    plan: FramePlan | None, name: str
 ) -> Iterator[tuple[dict[str, Path], Callable[[Any], None] | None]]:
     """New documents of frames, by format, and what writes into all of them; nothing where nobody wants frames.
 
     Documents that are not finished do not stay: a folder of long recordings that fail would fill the disk.
+
+    Args:
+        plan: What is to be written.
+        name: Of the recording, for the message.
+
+    Raises:
+        AudioError: The disk for temporary files is full, which the next recording may well fit on.
     """
     if plan is None:
         yield {}, None
         return
     from compactcli.formats import FRAME_FORMATS, encode
 
-    paths = {name: plan.folder / secrets.token_hex(8) for name in plan.formats}
-    writers = {name: FRAME_FORMATS[plan.command][name]() for name in paths}
+    paths = {form: plan.folder / secrets.token_hex(8) for form in plan.formats}
+    writers = {form: FRAME_FORMATS[plan.command][form]() for form in paths}
     with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context(path.open("xb")) for name, path in paths.items()}
-
-        def take(piece: Any) -> None:
-            for name, writer in writers.items():
-                data = writer.frames(piece)
-                write_all(files[name], encode(data) if isinstance(data, str) else data, name=str(paths[name]))
-
         try:
+            # unbuffered: a full disk shows where the frames are written, not when the file is closed
+            with _room_for(name):
+                files = {form: stack.enter_context(path.open("xb", buffering=0)) for form, path in paths.items()}
+
+            def take(piece: Any) -> None:
+                for form, writer in writers.items():
+                    data = writer.frames(piece)
+                    with _room_for(name):
+                        write_pieces(files[form], encode(data) if isinstance(data, str) else data)
+
             yield paths, take
-            for name, writer in writers.items():
-                writer.finish(files[name])
+            with _room_for(name):
+                for form, writer in writers.items():
+                    writer.finish(files[form])
         except BaseException:
             for path in paths.values():
-                path.unlink()
+                path.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def _room_for(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AudioError(
+            f"the frames of {name} cannot be written into a temporary file ({reason}), expected room for them",
+            hint="free some space, or set TMPDIR to a folder with more of it",
+            code="no-space",
+        ) from error
 
 
 def failure(item: Input, error: AudioError, *, model: str) -> Outcome:
