@@ -150,6 +150,16 @@ def test_a_recording_on_standard_input(run_compact, write_tone, give_stdin, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["stdin.jsonl"]
 
 
+def test_a_folder_of_that_name_is_not_standard_input(run_compact, write_tone, give_stdin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tone("-/inside.wav")
+    give_stdin(write_tone().read_bytes())
+    _, out, _ = run_compact("classify", "-", "--format", "jsonl")
+    assert json.loads(out)["path"] == "-"
+    _, out, _ = run_compact("classify", "./-", "--format", "jsonl")
+    assert json.loads(out)["path"].endswith("/-/inside.wav")
+
+
 @pytest.mark.parametrize(("data", "code"), [(b"", "empty-file"), (b"no audio at all", "not-audio")])
 def test_what_is_no_recording_on_standard_input(data, code, run_compact, give_stdin):
     give_stdin(data)
@@ -262,7 +272,9 @@ def test_lists_on_standard_input_are_called_by_their_name(data, message, run_com
         (["a.wav", "--output-dir", "y", "--skip-existing", "--overwrite"], "contradict each other"),
         (["a.wav", "--output", "x", "--failures", "./x"], "--output and --failures are both x, expected two files"),
         (["--files-from", "x", "-o", "y/../x"], "--output and --files-from are both y/../x, expected two files"),
-        (["a.wav", ""], "an empty path stands for nothing, expected a recording or a folder"),
+        (["a.wav", ""], "an empty path stands for nothing, expected a file or a folder"),
+        (["a.wav", "--output-dir", ""], "an empty path stands for nothing, expected a file or a folder"),
+        (["a.wav", "--output-dir", "-"], "--output-dir - would be standard output, expected a folder"),
         (["a.wav", "-0"], "--null was given without --files-from or --failures, expected one to go with it"),
         (["a.wav", "--skip-existing"], "--skip-existing was given without --output-dir"),
         (["a.wav", "--resume"], "--resume was given without --output or --output-dir"),

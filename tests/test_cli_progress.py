@@ -12,10 +12,10 @@ def shown(text):
 
 
 def test_only_a_terminal_shows_progress(on_terminal, capsys):
-    assert isinstance(watch(INPUTS, active=True), Silence)
+    assert isinstance(watch(INPUTS, n_before=0, active=True), Silence)
     on_terminal()
-    assert isinstance(watch(INPUTS, active=False), Silence)
-    assert isinstance(watch(INPUTS, active=True), RunProgress)
+    assert isinstance(watch(INPUTS, n_before=0, active=False), Silence)
+    assert isinstance(watch(INPUTS, n_before=0, active=True), RunProgress)
     with Silence() as progress:
         progress.inside(INPUTS[0], 1.0, None)
         progress.done(INPUTS[0], 1.0)
@@ -26,7 +26,7 @@ def test_several_recordings_at_once(on_terminal, capsys, monkeypatch):
     on_terminal()
     now = 100.0
     monkeypatch.setattr("compactcli.cli.progress.time.monotonic", lambda: now)
-    with RunProgress(INPUTS) as progress:
+    with RunProgress(INPUTS, n_before=0) as progress:
         now += 10.0
         progress.inside(INPUTS[0], 1800.0, 3600.0)
         capsys.readouterr()
@@ -38,3 +38,14 @@ def test_several_recordings_at_once(on_terminal, capsys, monkeypatch):
     # half of two recordings and one whole: half of the four
     assert "1 of 4 files 2.00 h of audio 706 x real time" in text
     assert text.count("━") >= 15
+
+
+def test_what_an_interrupted_run_has_done_counts_as_done(on_terminal, capsys, monkeypatch):
+    on_terminal()
+    now = 100.0
+    monkeypatch.setattr("compactcli.cli.progress.time.monotonic", lambda: now)
+    with RunProgress(INPUTS[:2], n_before=7) as progress:
+        now += 10.0
+        progress.done(INPUTS[0], 3600.0)
+        text = shown(capsys.readouterr().err)
+    assert "8 of 9 files 1.00 h of audio 360 x real time" in text

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -330,8 +331,16 @@ def test_samples_give_what_their_file_gives(engine, two_sounds, tone):
 def test_sample_rate_goes_with_samples_only(engine, two_sounds):
     with pytest.raises(ConfigError, match="sample_rate is 16000 for the file .*expected None"):
         compactcli.classify(two_sounds, sample_rate=RATE, model=engine)
+    for rate in (16000.0, "16000"):
+        with pytest.raises(ConfigError, match=f"sample_rate is {rate!r}, expected a whole number of Hz"):
+            compactcli.detect(np.zeros(99), sample_rate=rate, model=engine)
     with pytest.raises(ConfigError, match="samples came without a sample_rate"):
         compactcli.detect(np.zeros(99), model=engine)
+
+
+def test_numbers_of_numpy_are_numbers_in_the_record(engine, two_sounds):
+    record = compactcli.classify(np.zeros(RATE), sample_rate=np.int64(RATE), model=engine)
+    assert json.loads(json.dumps(record.to_dict()))["sample_rate"] == RATE
 
 
 def test_models_are_found_by_name_and_the_default_is_taken(monkeypatch, tmp_path, write_tone):

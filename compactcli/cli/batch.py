@@ -161,9 +161,9 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
     streams = run.folder is None and batch.output is None and run.formats != ("table",)
     with contextlib.ExitStack() as stack:
         put = _open_results(run, stack, alone=journal is not None)
-        progress = stack.enter_context(
-            watch(run.inputs, active=not batch.quiet and not (streams and stdout_is_terminal()))
-        )
+        left = [item for item in run.inputs if journal is None or not journal.has(item)]
+        shows = not batch.quiet and not (streams and stdout_is_terminal())
+        progress = stack.enter_context(watch(left, n_before=len(run.inputs) - len(left), active=shows))
         try:
             for item, outcome, is_new in _outcomes(run, executor, journal, progress):
                 summary = summary.add(outcome.record, from_journal=not is_new)

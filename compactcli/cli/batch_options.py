@@ -126,6 +126,7 @@ class BatchOptions:
             help="Write one file for each recording and format into this folder, in folders as the recordings are.",
             show_default=False,
             rich_help_panel=options.OUTPUT,
+            parser=options.parse_path,
         ),
     ] = None
     overwrite: Annotated[

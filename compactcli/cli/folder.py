@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.cli.inputs import Input
+from compactcli.cli.options import STDIN
 from compactcli.cli.output import check_folder, is_there, unopenable, unwritable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
@@ -51,6 +52,10 @@ class ResultFolder:
         Raises:
             ConfigError: The first such result.
         """
+        if self.folder == STDIN:
+            raise ConfigError(
+                "--output-dir - would be standard output, expected a folder", hint="use --output -, or name a folder"
+            )
         if is_there(self.folder) and not self.folder.is_dir():
             raise ConfigError(
                 f"--output-dir {self.folder} is not a folder, expected one, or a new name", hint="name a folder"

@@ -103,7 +103,7 @@ def collect_inputs(
     for path in paths:
         for item in (
             _walk(path, recursive=recursive, seen=seen, streams=streams, results=results)
-            if is_folder(path)
+            if path != STDIN and is_folder(path)
             else [_file(path, None)]
         ):
             found.setdefault(str(STDIN) if item.is_stdin else os.path.realpath(item.path), item)

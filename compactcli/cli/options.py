@@ -204,14 +204,14 @@ Median = Annotated[
 
 
 def parse_path(value: str) -> Path:
-    """Read the path of a recording or of a list.
+    """Read the path of a recording, of a list or of a folder for results.
 
     Raises:
         typer.BadParameter: It is empty, as a variable of a script is that was never set; taken for the folder that
             the command runs in, it would stand for everything there.
     """
     if not value:
-        raise typer.BadParameter("an empty path stands for nothing, expected a recording or a folder")
+        raise typer.BadParameter("an empty path stands for nothing, expected a file or a folder")
     return to_path(value)
 
 

@@ -27,9 +27,11 @@ class Progress(Protocol):
         """A recording is finished, in whatever way."""
 
 
-def watch(inputs: Sequence[Input], *, active: bool) -> Progress:
-    """Progress on a terminal, or what shows nothing."""
-    return RunProgress(inputs) if active and sys.stderr is not None and sys.stderr.isatty() else Silence()
+def watch(inputs: Sequence[Input], *, n_before: int, active: bool) -> Progress:
+    """Progress on a terminal, or what shows nothing; see ``RunProgress``."""
+    if active and sys.stderr is not None and sys.stderr.isatty():
+        return RunProgress(inputs, n_before=n_before)
+    return Silence()
 
 
 class Silence:
@@ -56,10 +58,11 @@ class RunProgress:
     Redrawn from the loop itself, never from a thread: the decoder may have standard error redirected while it works.
 
     Args:
-        inputs: All recordings; their sizes say how much time is left.
+        inputs: The recordings to analyse; their sizes say how much time is left.
+        n_before: Recordings that an interrupted run has done before.
     """
 
-    def __init__(self, inputs: Sequence[Input]) -> None:
+    def __init__(self, inputs: Sequence[Input], *, n_before: int) -> None:
         # takes longer to import than all else on the way to the first result, so only where somebody looks
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -80,11 +83,11 @@ class RunProgress:
         )
         n_bytes = sum(item.n_bytes for item in inputs)
         self._task = self._progress.add_task(
-            "", total=max(1, n_bytes), files=0, n_files=len(inputs), hours=0.0, speed=0.0
+            "", total=max(1, n_bytes), files=n_before, n_files=n_before + len(inputs), hours=0.0, speed=0.0
         )
         self._started = time.monotonic()
         self._drawn = -REFRESH_S
-        self._files = 0
+        self._files = n_before
         self._bytes = 0.0
         self._audio_s = 0.0
         # bytes and seconds of each recording that is at work

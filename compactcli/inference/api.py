@@ -1,5 +1,6 @@
 """The public functions of the package: paths or samples in memory become records."""
 
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -186,6 +187,12 @@ def _analyse(
         return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, listening=listening)
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
+    try:
+        sample_rate = operator.index(sample_rate)
+    except TypeError as error:
+        raise ConfigError(
+            f"sample_rate is {sample_rate!r}, expected a whole number of Hz", hint="pass sample_rate=44100, for example"
+        ) from error
     check_top_k(top_k)
     samples = np.asarray(recording)
     waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
