@@ -3,12 +3,15 @@
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.cli.options import STDIN
 from compactcli.errors import AudioError
+
+# whether a file is no recording: as it was found, its real path, and the folder that the user named
+IsOther = Callable[[Path, str, Path], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +71,18 @@ class ResultNames:
     folder: Path
     suffixes: tuple[str, ...]
 
-    def has(self, real_path: str) -> bool:
-        """Whether a file, by its real path, is in the folder and is called as results are."""
-        return real_path.endswith(self.suffixes) and _is_inside(real_path, os.path.realpath(self.folder))
+    def has(self, real_path: str, root: Path) -> bool:
+        """Whether a file is one of them.
+
+        Args:
+            real_path: Of the file.
+            root: Folder that the user named and the file was found in. Where it is the folder of results, or inside
+                it, results stand beside recordings, and names alone do not tell them apart.
+        """
+        if not real_path.endswith(self.suffixes):
+            return False
+        folder = os.path.realpath(self.folder)
+        return _is_inside(real_path, folder) and _is_inside(folder, os.path.realpath(root))
 
 
 def collect_inputs(
@@ -100,9 +112,13 @@ def collect_inputs(
     # real paths that no walk enters or lists: the output, and every folder once it was read
     seen = {os.path.realpath(path) for path in leave_out} - named
     streams = _redirected()
+
+    def is_other(path: Path, real_path: str, root: Path) -> bool:
+        return _is_one_of(path, streams) or (results is not None and results.has(real_path, root))
+
     for path in paths:
         for item in (
-            _walk(path, recursive=recursive, seen=seen, streams=streams, results=results)
+            _walk(path, recursive=recursive, seen=seen, is_other=is_other)
             if path != STDIN and is_folder(path)
             else [_file(path, None)]
         ):
@@ -122,22 +138,13 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def _walk(
-    folder: Path,
-    *,
-    recursive: bool,
-    seen: set[str],
-    streams: Sequence[os.stat_result],
-    results: ResultNames | None,
-) -> Iterator[Input]:
+def _walk(folder: Path, *, recursive: bool, seen: set[str], is_other: IsOther) -> Iterator[Input]:
     key = os.path.realpath(folder)
     if key in seen:
         return
     seen.add(key)
     n_found = 0
-    # where results stand beside their recordings, names alone do not tell them apart
-    apart = results if results is not None and _is_inside(os.path.realpath(results.folder), key) else None
-    for item in _visible(folder, folder, recursive=recursive, seen=seen, streams=streams, results=apart):
+    for item in _visible(folder, folder, recursive=recursive, seen=seen, is_other=is_other):
         n_found += 1
         yield item
     if n_found == 0:
@@ -149,15 +156,7 @@ def _walk(
         yield Input(path=folder, root=folder, error=error)
 
 
-def _visible(
-    folder: Path,
-    root: Path,
-    *,
-    recursive: bool,
-    seen: set[str],
-    streams: Sequence[os.stat_result],
-    results: ResultNames | None,
-) -> Iterator[Input]:
+def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str], is_other: IsOther) -> Iterator[Input]:
     """Files of one folder by name, those of a folder inside it in the place of its name."""
     try:
         children = sorted(folder.iterdir(), key=lambda child: child.name)
@@ -175,11 +174,11 @@ def _visible(
         if child.name.startswith(".") or key in seen:
             continue
         if not is_folder(child):
-            if not _is_one_of(child, streams) and not (results is not None and results.has(key)):
+            if not is_other(child, key, root):
                 yield _file(child, root)
         elif recursive:
             seen.add(key)
-            yield from _visible(child, root, recursive=True, seen=seen, streams=streams, results=results)
+            yield from _visible(child, root, recursive=True, seen=seen, is_other=is_other)
 
 
 def _file(path: Path, root: Path | None) -> Input:
