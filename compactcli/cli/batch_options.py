@@ -136,7 +136,8 @@ class BatchOptions:
         bool,
         typer.Option(
             "--skip-existing",
-            help="Leave out recordings whose files are all in --output-dir, unless one tells of a failure or is cut.",
+            help="Leave out recordings whose files are all in --output-dir and write what the others lack; a JSON file "
+            "that tells of a failure or is cut is made again.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
