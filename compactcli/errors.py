@@ -4,6 +4,8 @@ Every message says which input, what was found, what was expected; the hint says
 ``code`` is the stable word that records carry in ``error.code``.
 """
 
+import os
+
 
 class CompactError(Exception):
     """Base of every error that compact raises on purpose.
@@ -61,6 +63,16 @@ class ManifestError(CompactError, ValueError):
 
 class DeviceWarning(RuntimeWarning):
     """A device is used in another way than was asked for; the results are the same."""
+
+
+def reason_of(error: Exception) -> str:
+    """What the system says of a failed call, without the number and the path around it; else the error's own words.
+
+    Example:
+        >>> reason_of(FileNotFoundError(2, "not here", "a.wav")), reason_of(ValueError("embedded null byte"))
+        ('No such file or directory', 'embedded null byte')
+    """
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
 def require(condition: bool, message: str) -> None:

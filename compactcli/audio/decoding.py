@@ -14,7 +14,7 @@ from compactcli.audio.chunks import INSERTED_AT, WHOLE, View, find_view
 from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
 from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
-from compactcli.errors import AudioError
+from compactcli.errors import AudioError, reason_of
 
 # Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
 _HIDDEN_SIZE = 2**44
@@ -169,7 +169,7 @@ def _open_bytes(path: Path, name: str) -> IO[bytes]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AudioError(f"{name} does not exist, {expected}", hint="check the path", code="missing") from error
     except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        reason = reason_of(error)
         denied = isinstance(error, PermissionError)
         hint = "give yourself the right to read it" if denied else "check the path and the disk"
         raise AudioError(f"{name} cannot be read ({reason}), {expected}", hint=hint, code="unreadable") from error

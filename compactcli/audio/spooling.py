@@ -1,14 +1,13 @@
 """A stream that cannot seek, such as standard input, becomes a temporary file that can."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits
-from compactcli.errors import AudioError
+from compactcli.errors import AudioError, reason_of
 
 _PIECE_BYTES = 2**20
 
@@ -50,7 +49,7 @@ def spool_audio(
             n_bytes = _copy(stream, path, limits.max_spooled_bytes, name)
         except OSError as error:
             raise AudioError(
-                f"{name} cannot be copied into a temporary file ({_reason(error)}), expected room for it",
+                f"{name} cannot be copied into a temporary file ({reason_of(error)}), expected room for it",
                 hint="free some space, or set TMPDIR to a folder with more of it",
                 code="no-space",
             ) from error
@@ -92,7 +91,7 @@ def _read(stream: ByteStream, n_bytes: int, name: str) -> bytes:
     try:
         piece = stream.read(n_bytes)
     except (OSError, ValueError) as error:  # a closed stream is a ValueError
-        reason = _reason(error) if isinstance(error, OSError) else str(error)
+        reason = reason_of(error)
         raise _unreadable(name, reason) from error
     if piece is None:  # what a stream that does not wait says when it has nothing yet: no end, so no whole recording
         raise _unreadable(name, "it does not wait for data")
@@ -102,7 +101,3 @@ def _read(stream: ByteStream, n_bytes: int, name: str) -> bytes:
 def _unreadable(name: str, reason: str) -> AudioError:
     hint = "check what it is connected to"
     return AudioError(f"{name} cannot be read ({reason}), expected a recording", hint=hint, code="unreadable")
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.cli.options import STDIN
-from compactcli.errors import AudioError
+from compactcli.errors import AudioError, reason_of
 
 # whether a file is no recording: as it was found, its real path, and the folder that the user named
 IsOther = Callable[[Path, str, Path], bool]
@@ -161,7 +161,7 @@ def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str], is_ot
     try:
         children = sorted(folder.iterdir(), key=lambda child: child.name)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = reason_of(error)
         refusal = AudioError(
             f"{folder} cannot be read ({reason}), expected a folder of recordings",
             hint="give yourself the right to read it",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compactcli.cli.options import STDIN, to_path
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, reason_of
 
 
 def read_list(path: Path, *, null: bool) -> list[Path]:
@@ -26,7 +26,7 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
     try:
         data = _read_stdin() if path == STDIN else path.read_bytes()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = reason_of(error)
         raise ConfigError(
             f"{name} cannot be read ({reason}), expected a list of paths", hint="check the path"
         ) from error

@@ -15,7 +15,7 @@ from typing import Protocol
 import typer
 
 from compactcli.cli.options import STDIN
-from compactcli.errors import CompactError, ConfigError
+from compactcli.errors import CompactError, ConfigError, reason_of
 from compactcli.formats import encode
 
 # what shells say of a program that a closed pipe ended; Windows has no such signal to take the number from
@@ -149,7 +149,7 @@ def _stdout() -> Iterator[Write]:
 @contextlib.contextmanager
 def _whole_file(path: Path, *, alone: bool, durable: bool) -> Iterator[Write]:
     # not the file's own name with something behind it: that may be as long as names can be
-    token = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16] if alone else secrets.token_hex(8)
+    token = name_token(path) if alone else secrets.token_hex(8)
     part = path.with_name(f".compact-{token}.part")
     try:
         if alone:
@@ -168,6 +168,11 @@ def _whole_file(path: Path, *, alone: bool, durable: bool) -> Iterator[Write]:
             raise unwritable(str(path), error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def name_token(path: Path) -> str:
+    """A short word for a file's name, always the same one."""
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
 
 
 def _sync(file: io.FileIO, path: Path) -> None:
@@ -225,7 +230,7 @@ def unopenable(name: str, error: OSError) -> ConfigError:
 
 def unwritable(name: str, error: OSError) -> CompactError:
     """The error of a file that cannot be written."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    reason = reason_of(error)
     return CompactError(
         f"{name} cannot be written ({reason}), expected room and the right to write",
         hint="choose another place with --output",

@@ -1,7 +1,6 @@
 """What the user asked for becomes a run that can begin: recordings listed, formats chosen, contradictions refused."""
 
 import contextlib
-import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from compactcli.cli.folder import MAX_NAME_BYTES, ResultFolder, without_results
 from compactcli.cli.inputs import Input, ResultNames, collect_inputs
 from compactcli.cli.lists import read_list
 from compactcli.cli.options import STDIN, no_folder
+from compactcli.cli.output import name_token
 from compactcli.cli.work import FramePlan, Task, Work
 from compactcli.cli.writing import choose_formats
 from compactcli.errors import AudioError, ConfigError
@@ -54,7 +54,7 @@ class Run:
             return None
         name = f".{output.name}.compact-journal"
         if len(os.fsencode(name)) > MAX_NAME_BYTES:
-            name = f".compact-{hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]}.compact-journal"
+            name = f".compact-{name_token(output)}.compact-journal"
         return output.with_name(name)
 
 

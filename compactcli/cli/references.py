@@ -1,7 +1,6 @@
 """A table of true events meets the recordings that it is about."""
 
 import difflib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 from compactcli.cli.inputs import Input
 from compactcli.config import ModelConfig
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, reason_of
 from compactcli.events import Event
 from compactcli.formats import read_events_tsv
 
@@ -31,7 +30,7 @@ def read_reference(path: Path) -> dict[str, list[Event]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = reason_of(error)
         raise ConfigError(
             f"--reference {path} cannot be read ({reason}), expected a table of events", hint="check the path"
         ) from error

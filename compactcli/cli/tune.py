@@ -162,10 +162,8 @@ def tune(
 def _is_missing(item: "Input") -> bool:
     try:
         item.path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return item.root is None
-    except OSError:  # what may not be looked at is not missing
-        return False
+    except OSError as error:  # what may not be looked at is not missing
+        return item.root is None and isinstance(error, FileNotFoundError | NotADirectoryError)
     return False
 
 

@@ -4,7 +4,6 @@ A ``Task`` is all that a process needs to begin: it travels to worker processes,
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from compactcli.cli.inputs import Input
 from compactcli.cli.output import write_pieces
-from compactcli.errors import AudioError
+from compactcli.errors import AudioError, reason_of
 
 if TYPE_CHECKING:
     from compactcli.audio import AudioLimits
@@ -278,7 +277,7 @@ def _room_for(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = reason_of(error)
         raise AudioError(
             f"the frames of {name} cannot be written into a temporary file ({reason}), expected room for them",
             hint="free some space, or set TMPDIR to a folder with more of it",
