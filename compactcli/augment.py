@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from compactcli.config import FeatureConfig
+from compactcli.features import LogMel
 from compactcli.recipe import MixConfig
 
 
@@ -105,18 +106,37 @@ def borrowed_gains_db(rng: np.random.Generator, power: torch.Tensor, mix: MixCon
     return (gains - gains.mean(dim=1, keepdim=True)).clamp(-30, 30)
 
 
+def white_noise_power(config: FeatureConfig) -> torch.Tensor:
+    """Power of steady noise in each band and frame, relative to its mean in that band.
+
+    Returns:
+        Half a minute, shape ``(n_frames, n_mels)``.
+    """
+    waveform = torch.randn(1, 30 * config.sample_rate, generator=torch.Generator().manual_seed(0))
+    power: torch.Tensor = torch.exp(LogMel(config)(waveform)[0].T * (np.log(10) / 10))
+    return power / power.mean(dim=0)
+
+
 def noise_power_db(
-    rng: np.random.Generator, n_clips: int, mix: MixConfig, centres_hz: npt.NDArray[np.float64]
+    rng: np.random.Generator, alone: npt.NDArray[np.bool_], mix: MixConfig, centres_hz: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
     """Level of steady coloured noise beneath each clip, relative to the clip's own level.
+
+    Args:
+        rng: Source of randomness.
+        alone: Where a clip is nothing but noise, shape ``(n_clips,)``; its level is relative to -30 dB.
+        mix: Probability of noise beneath.
+        centres_hz: Centres of the mel bands.
 
     Returns:
         dB per band, shape ``(n_clips, n_mels)``; -200 where a clip has none.
     """
+    n_clips = len(alone)
     # white noise has power in proportion to a band's width, which grows with frequency; pink noise less so
     slope = rng.uniform(-1.0, 0.3, size=(n_clips, 1))
     shape = 10 * (1 + slope) * np.log10((centres_hz + 700) / 4000)[None, :]
-    level = np.where(rng.random((n_clips, 1)) < mix.noise_probability, rng.uniform(-50, -25, (n_clips, 1)), -200)
+    beneath = np.where(rng.random((n_clips, 1)) < mix.noise_probability, rng.uniform(-50, -25, (n_clips, 1)), -200)
+    level = np.where(alone[:, None], rng.uniform(-50, 0, (n_clips, 1)), beneath)
     return (level + shape).astype(np.float32)
 
 

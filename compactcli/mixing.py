@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from compactcli.augment import band_gains_db, borrowed_gains_db, mask, mel_centres_hz, noise_power_db
+from compactcli.augment import (
+    band_gains_db,
+    borrowed_gains_db,
+    mask,
+    mel_centres_hz,
+    noise_power_db,
+    white_noise_power,
+)
 from compactcli.bank import ACTIVE, INACTIVE, UNKNOWN
 from compactcli.plans import Part, Plan, Planner
 
@@ -26,7 +33,8 @@ class Batch:
         tags: Share of each event class, by label and teacher, ``(batch, n_events)``; zero rows teach nothing.
         present: Whether a class sounds at all, ``(batch, n_events)``.
         present_known: Where ``present`` counts.
-        scenes: Share of each scene, by label and teacher, ``(batch, n_scenes)``; zero rows teach nothing.
+        scenes: Share of each scene, by label and teacher, ``(batch, n_scenes)``; zero rows teach nothing, and noise
+            alone has equal shares.
         teacher: Teacher probabilities, ``(batch, n_teacher_classes)``.
         embedding: Teacher embeddings, ``(batch, embedding_size)``.
         taught: 1 where the teacher's outputs count, ``(batch,)``.
@@ -49,7 +57,7 @@ class Mixer:
 
     Args:
         planner: Draws the plans and knows the recordings.
-        curves: Microphone responses in dB, ``(n_responses, n_mels)``; None switches augmentation off.
+        curves: Microphone responses in dB, ``(n_responses, n_mels)``; None switches augmentation off, noise included.
         device: Where tensors are made.
     """
 
@@ -60,6 +68,7 @@ class Mixer:
         self.scene_index = {name: index for index, name in enumerate(self.recipe.scenes)}
         self.event_index = {name: index for index, name in enumerate(self.recipe.events.classes)}
         self.frames = torch.from_numpy(self.bank.frames).to(device)
+        self.noise = white_noise_power(self.recipe.features).to(device)
 
     def batch(self, rng: np.random.Generator, n_clips: int) -> Batch:
         """Draw and render ``n_clips`` clips."""
@@ -83,6 +92,8 @@ class Mixer:
         for clip, plan in enumerate(plans):
             if plan.scene is not None:
                 scenes[clip, self.scene_index[plan.scene]] = 1
+            if plan.kind == "noise":
+                scenes[clip] = 1 / len(self.scene_index)
             if plan.kind != "clip":
                 continue
             amplitudes = np.array([10 ** (part.level_db / 20) for part in plan.parts])
@@ -152,7 +163,7 @@ class Mixer:
         power = torch.zeros(len(plans), self.n_frames, features.n_mels, device=self.device)
         power.index_add_(0, torch.from_numpy(clip_of).to(self.device), torch.exp(log_mel * (np.log(10) / 10)))
         if self.curves is not None:
-            power = self._add_noise(power, rng)
+            power = self._add_noise(power, plans, rng)
             gains = band_gains_db(rng, len(plans), mix, self.curves, self.centres_hz)
             filters = torch.from_numpy(gains).to(self.device)
             if mix.spectrum_probability:
@@ -163,13 +174,17 @@ class Mixer:
             mixed = mask(rng, mixed, mix, frame_rate=self.planner.frame_rate, floor_db=features.floor_db)
         return mixed.contiguous()
 
-    def _add_noise(self, power: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        shape_db = noise_power_db(rng, len(power), self.recipe.mix, self.centres_hz)
+    def _add_noise(self, power: torch.Tensor, plans: list[Plan], rng: np.random.Generator) -> torch.Tensor:
+        alone = np.array([plan.kind == "noise" for plan in plans])
+        shape_db = noise_power_db(rng, alone, self.recipe.mix, self.centres_hz)
         noise = torch.from_numpy(10 ** (shape_db / 10)).to(power.device)[:, None, :]
-        loudest = power.sum(dim=2).amax(dim=1)[:, None, None]
-        # the power of noise in one band and frame is roughly exponentially distributed around its mean
-        spread = torch.from_numpy(rng.exponential(size=tuple(power.shape)).astype(np.float32)).to(power.device)
-        return power + noise * spread * loudest
+        reference_db = torch.tensor([self.planner.reference_db(plan) for plan in plans], device=power.device)
+        loudest = torch.where(
+            torch.from_numpy(alone).to(power.device), 10 ** (reference_db / 10), power.sum(dim=2).amax(dim=1)
+        )
+        starts = rng.integers(0, len(self.noise), size=(len(plans), 1))
+        rows = (starts + np.arange(self.n_frames)[None, :]) % len(self.noise)
+        return power + noise * self.noise[torch.from_numpy(rows).to(power.device)] * loudest[:, None, None]
 
     def _states(self, plans: list[Plan]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         # an odd clip's last output frame has one log-mel frame, as in the network

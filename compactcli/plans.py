@@ -41,9 +41,9 @@ class Plan:
     """What one clip is made of.
 
     Args:
-        parts: Pieces that sound.
+        parts: Pieces that sound; none in noise alone.
         scene: Scene class, or None where the clip has none or it follows from the parts.
-        kind: ``clip``, ``soundscape`` or ``scene``.
+        kind: ``clip``, ``soundscape``, ``scene`` or ``noise``.
     """
 
     parts: tuple[Part, ...]
@@ -87,12 +87,14 @@ class Planner:
     def draw(self, rng: np.random.Generator) -> Plan:
         """One random clip."""
         mix = self.recipe.mix
-        weights = np.array([mix.event_clips, mix.scene_clips, mix.soundscapes, mix.simulated_scenes])
-        kind = rng.choice(4, p=weights / weights.sum())
+        weights = np.array([mix.event_clips, mix.scene_clips, mix.soundscapes, mix.simulated_scenes, mix.noise_clips])
+        kind = rng.choice(len(weights), p=weights / weights.sum())
         if kind == 2:
             return self.draw_soundscape(rng)
         if kind == 3:
             return self.draw_scene(rng)
+        if kind == 4:
+            return Plan(parts=(), kind="noise")
         pool = self._event_pool(rng) if kind == 0 else self.pools.by_scene[_pick(rng, sorted(self.pools.by_scene))]
         parts = [self.place(rng, self._recording(rng, pool), 0.0)]
         if rng.random() < mix.mixup_probability:

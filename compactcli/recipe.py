@@ -120,6 +120,7 @@ class MixConfig:
         scene_clips: Relative number of clips drawn by scene.
         soundscapes: Relative number of soundscapes: events over a background.
         simulated_scenes: Relative number of layered scenes.
+        noise_clips: Relative number of clips of noise alone: no event, and no scene rather than another.
         by_source: Whether source recordings have equal chances, rather than the clips cut from them.
         mixup_probability: Chance that a clip is mixed with a second one.
         mixup_db: Lowest and highest level of the second clip relative to the first.
@@ -143,6 +144,7 @@ class MixConfig:
     scene_clips: float = 0.2
     soundscapes: float = 0.2
     simulated_scenes: float = 0.1
+    noise_clips: float = 0.0
     by_source: bool = False
     mixup_probability: float = 0.5
     mixup_db: tuple[float, float] = (-12.0, 6.0)

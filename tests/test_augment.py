@@ -3,7 +3,15 @@ import pytest
 import torch
 import torchaudio
 
-from compactcli.augment import band_gains_db, borrowed_gains_db, mask, mel_centres_hz, noise_power_db, response_curves
+from compactcli.augment import (
+    band_gains_db,
+    borrowed_gains_db,
+    mask,
+    mel_centres_hz,
+    noise_power_db,
+    response_curves,
+    white_noise_power,
+)
 from compactcli.config import FeatureConfig
 from compactcli.recipe import MixConfig
 
@@ -125,20 +133,36 @@ def test_borrowed_gains_are_limited_and_rare_where_asked_for():
 def test_noise_has_its_range_and_probability():
     mix = MixConfig(noise_probability=0.5)
     centre = np.array([3300.0])  # where the colour changes nothing
-    level = noise_power_db(np.random.default_rng(0), 400, mix, centre)[:, 0]
+    alone = np.zeros(600, np.bool_)
+    alone[400:] = True
+    level = noise_power_db(np.random.default_rng(0), alone, mix, centre)[:, 0]
+    level, by_itself = level[:400], level[400:]
     noisy = level > -199
     assert 0.4 < noisy.mean() < 0.6
     assert (level[~noisy] == -200).all()
     assert -50 <= level[noisy].min() < -48
     assert -27 < level[noisy].max() <= -25
+    assert -50 <= by_itself.min() < -48
+    assert -2 < by_itself.max() <= 0
 
 
 def test_noise_is_steady_coloured():
-    shape = noise_power_db(np.random.default_rng(0), 100, MixConfig(noise_probability=1.0), CENTRES)
+    beneath = np.zeros(100, np.bool_)
+    shape = noise_power_db(np.random.default_rng(0), beneath, MixConfig(noise_probability=1.0), CENTRES)
     # from white through pink to a little steeper than white: power grows with the band's width at most 1.3-fold
     step = (shape[:, -1] - shape[:, 0]) / (10 * np.log10((CENTRES[-1] + 700) / (CENTRES[0] + 700)))
     assert 0 <= step.min() < 0.1
     assert 1.2 < step.max() <= 1.3
+
+
+def test_wide_bands_of_noise_hold_steadier():
+    power = white_noise_power(FEATURES).numpy()
+    assert power.shape == (1500, 64)
+    np.testing.assert_allclose(power.mean(axis=0), 1.0, rtol=1e-4)
+    # one bin of a spectrum is distributed exponentially, its deviation as large as its mean; a band of many averages
+    deviation = power.std(axis=0)
+    assert 0.7 < deviation[0] < 1.1
+    assert deviation[-1] < 0.5
 
 
 @pytest.mark.parametrize(("time_mask_s", "band_mask"), [(0.4, 6), (0.0, 6), (0.4, 0), (99.0, 99)])

@@ -302,7 +302,7 @@ def test_augmentation_changes_the_sound_and_not_the_targets(make_mixer, render):
             torch.testing.assert_close(getattr(augmented, field.name), getattr(plain, field.name))
 
 
-def test_noise_alone_raises_every_frame(make_mixer, render):
+def test_noise_beneath_raises_every_frame(make_mixer, render):
     quiet = {"gain_db": (0.0, 0.0), "filter_db": 0.0, "response_probability": 0.0, "lowpass_probability": 0.0}
     still = {"shift_bands": 0, "time_mask_s": 0.0, "band_mask": 0}
     mixer = make_mixer(curves=np.zeros((0, N_MELS), np.float32), noise_probability=1.0, **quiet, **still)
@@ -313,6 +313,26 @@ def test_noise_alone_raises_every_frame(make_mixer, render):
     added = noisy[0, :, 20:].double().numpy()  # where nothing else sounds
     mean_db = 10 * np.log10((10 ** (added / 10)).mean())
     assert loudest - 50 - 15 < mean_db < loudest - 25 + 5
+
+
+def test_noise_by_itself_is_no_event_and_any_scene(make_mixer):
+    quiet = {"gain_db": (0.0, 0.0), "filter_db": 0.0, "response_probability": 0.0, "lowpass_probability": 0.0}
+    still = {"shift_bands": 0, "time_mask_s": 0.0, "band_mask": 0}
+    mixer = make_mixer(curves=np.zeros((0, N_MELS), np.float32), noise_probability=0.0, **quiet, **still)
+    plans = [Plan(parts=(part(0),), kind="clip"), *[Plan(parts=(), kind="noise")] * 30]
+    batch = mixer.render(plans, np.random.default_rng(0))
+    alone = batch.log_mel[1:].double().numpy()  # (30, n_mels, n_frames)
+    mean_db = 10 * np.log10((10 ** (alone / 10)).mean(axis=2)).mean(axis=1)
+    assert -100 < mean_db.min() < -75
+    assert -40 < mean_db.max() < -25
+    assert (alone.std(axis=2) < 8).all()  # steady, not silence with something in it
+    assert not batch.frames[1:].any()
+    assert batch.known[1:].all()
+    assert not batch.present[1:].any()
+    assert batch.present_known[1:].all()
+    assert not batch.tags[1:].any()
+    assert not batch.taught[1:].any()
+    torch.testing.assert_close(batch.scenes[1:], torch.full((30, len(mixer.scene_index)), 1 / len(mixer.scene_index)))
 
 
 def test_bands_shift_as_a_whole(make_mixer, render):

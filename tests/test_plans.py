@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from compactcli.bank import LogMelBank
 from compactcli.datasets import TEST, TRAIN, VALIDATION, Recording
 from compactcli.errors import ManifestError
-from compactcli.plans import Planner
+from compactcli.plans import Plan, Planner
 from compactcli.recipe import MixConfig, SceneConfig, SceneLayer
 from compactcli.teacher import TeacherOutputs
 
@@ -17,8 +17,11 @@ def with_mix(recipe, **settings):
     return dataclasses.replace(recipe, mix=dataclasses.replace(recipe.mix, **settings))
 
 
+KINDS = ("event_clips", "scene_clips", "soundscapes", "simulated_scenes", "noise_clips")
+
+
 def only(recipe, kind, **settings):
-    weights = dict.fromkeys(("event_clips", "scene_clips", "soundscapes", "simulated_scenes"), 0.0)
+    weights = dict.fromkeys(KINDS, 0.0)
     return with_mix(recipe, **{**weights, kind: 1.0, **settings})
 
 
@@ -97,6 +100,16 @@ def test_the_weights_choose_the_kind_of_clip(tiny_bank, tiny_recipe, kind, expec
         assert {item.scene for item in recordings} == set(tiny_recipe.scenes)
     if expected == "clip":
         assert all(len(plan.parts) == 1 and plan.parts[0].level_db == 0 and plan.scene is None for plan in plans)
+
+
+def test_noise_by_itself_has_no_parts(tiny_bank, tiny_recipe):
+    planner = planner_of(tiny_bank, only(tiny_recipe, "noise_clips"))
+    assert planner.draw(np.random.default_rng(0)) == Plan(parts=(), kind="noise")
+    some = planner_of(tiny_bank, with_mix(tiny_recipe, noise_clips=0.25))
+    rng = np.random.default_rng(0)
+    kinds = [some.draw(rng).kind for _ in range(500)]
+    others = sum(getattr(some.recipe.mix, name) for name in KINDS if name != "noise_clips")
+    assert kinds.count("noise") / 500 == pytest.approx(0.25 / (0.25 + others), abs=0.05)
 
 
 def test_mixup_adds_a_second_recording(tiny_bank, tiny_recipe):
