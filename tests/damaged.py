@@ -134,11 +134,23 @@ def twice(path):
     return path
 
 
-def chained(path):
+def chained(*, n_channels=1):
     """Two Ogg streams one after the other, as radio programmes are kept: the second has a number of its own."""
+
+    def change(path):
+        data = path.read_bytes()
+        backwards = np.repeat(sound()[::-1, None], n_channels, axis=1)
+        soundfile.write(path, backwards, RATE, format="OGG", subtype=ENCODINGS[path.suffix][1])
+        path.write_bytes(data + path.read_bytes())
+        return path
+
+    return change
+
+
+def begun_again(path):
+    """An Ogg stream and the first page, and half of the second, of another."""
     data = path.read_bytes()
-    soundfile.write(path, sound()[::-1], RATE, format="OGG", subtype=ENCODINGS[path.suffix][1])
-    path.write_bytes(data + path.read_bytes())
+    path.write_bytes(data + data[:60])
     return path
 
 
@@ -252,6 +264,11 @@ CASES = (
     ),
     ok("followed-by-id3v1.mp3", good(".mp3", followed_by(b"TAG" + bytes(125)))),
     ok("followed-by-id3.mp3", good(".mp3", followed_by(b"ID3\x03\0\0\0\0\x08\0" + bytes(70000)))),
+    *(
+        ok(f"{name}{suffix}", good(suffix, change), decoded_s=(2 * DURATION_S, 2 * DURATION_S))
+        for name, change in {"chained": chained(), "twice": twice}.items()
+        for suffix in (".ogg", ".opus")
+    ),
     ok("one-sample.wav", written(wav_bytes(np.ones(1))), decoded_s=(1 / RATE, 1 / RATE)),
     ok("silence.wav", written(wav_bytes(np.zeros(5 * RATE)))),
     # damaged, with good audio before the damage
@@ -284,10 +301,9 @@ CASES = (
         "another recording follows behind the end that",
         WHOLE_S,
     ),
-    partial("chained.ogg", good(".ogg", chained), "more follows behind the end of its Ogg stream", WHOLE_S),
-    partial("chained.opus", good(".opus", chained), "more follows behind the end of its Ogg stream", WHOLE_S),
-    partial("twice.ogg", good(".ogg", twice), "more follows behind the end of its Ogg stream", WHOLE_S),
-    partial("twice.opus", good(".opus", twice), "more follows behind the end of its Ogg stream", WHOLE_S),
+    partial("stereo-after.ogg", good(".ogg", chained(n_channels=2)), "another stream follows .* 2 channels", WHOLE_S),
+    partial("headless-after.opus", good(".opus", begun_again), "another stream .* cannot be read", WHOLE_S),
+    partial("text-after.ogg", good(".ogg", followed_by(b"and so on " * 9)), "more follows behind the end", WHOLE_S),
     # nothing to analyse
     refused("empty.wav", written(b""), "empty-file", r"is empty \(0 bytes\)"),
     refused("text.wav", written(b"These are notes, not sounds.\n" * 40), "not-audio", "not audio that can be recog"),

@@ -13,8 +13,6 @@ from typing import IO, Literal
 
 import numpy as np
 
-from compactcli.audio.pages import MORE_FOLLOWS, PAGE_MAGIC, is_chained
-
 Order = Literal["little", "big"]
 
 _UNKNOWN_SIZE = 2**32 - 1
@@ -45,12 +43,14 @@ class View:
     """What a decoder shall see of a file.
 
     Args:
-        size: Bytes that the file seems to have, before ``inserted``; None for as many as it has.
-        patches: Position to the bytes that seem to be there.
+        start: Where the file seems to begin.
+        size: Bytes that the file seems to have from there on, before ``inserted``; None for as many as it has.
+        patches: Position, from the start on, to the bytes that seem to be there.
         inserted: Bytes that seem to follow the first ``INSERTED_AT``.
         damage: What is wrong with the recording, as a user shall read it; None when nothing is.
     """
 
+    start: int = 0
     size: int | None = None
     patches: tuple[tuple[int, bytes], ...] = ()
     inserted: bytes = b""
@@ -100,8 +100,6 @@ def say_cut(*, promised: int, found: int) -> str:
 def find_view(file: IO[bytes]) -> View:
     """How to show a file to libsndfile; all of it as it is, unless it is a WAV or CAF whose chunks are understood.
 
-    Of an Ogg file that holds several streams it says that the first is not all.
-
     Args:
         file: Seekable; its position changes.
     """
@@ -113,8 +111,6 @@ def find_view(file: IO[bytes]) -> View:
         return WHOLE if wav is None else _view_wav(file, n_bytes, wav)
     if magic[:4] == b"caff":
         return _view_caf(file, n_bytes)
-    if magic[:4] == PAGE_MAGIC and is_chained(file):
-        return View(damage=MORE_FOLLOWS)
     return WHOLE
 
 

@@ -5,15 +5,18 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import soundfile
 
+from compactcli.audio.chain import ChainedDecoder
 from compactcli.audio.chunks import INSERTED_AT, WHOLE, View, find_view
 from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
 from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
+from compactcli.audio.pages import PAGE_MAGIC, stream_starts
 from compactcli.errors import AudioError, reason_of
 
 # Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
@@ -77,7 +80,7 @@ class _NamelessBytes:
 
     def __init__(self, file: IO[bytes], view: View, *, hides_lists: bool = False) -> None:
         self._file = file
-        self._n_bytes = file.seek(0, os.SEEK_END)
+        self._n_bytes = file.seek(0, os.SEEK_END) - view.start
         self._view = view
         self._size = (self._n_bytes if view.size is None else view.size) + len(view.inserted)
         # what the file seems to have and what can be read of it
@@ -130,7 +133,7 @@ class _NamelessBytes:
     def _read_file(self, start: int, n_bytes: int) -> bytes:
         if n_bytes <= 0:
             return b""
-        self._file.seek(start)
+        self._file.seek(self._view.start + start)
         data = self._file.read(n_bytes)
         for position, patch in self._view.patches:
             first, last = max(position, start), min(position + len(patch), start + len(data))
@@ -206,6 +209,10 @@ def open_decoder(path: Path, name: str) -> Iterator[Decoder]:
             with open_container(name, path, container) as decoder:
                 yield decoder
             return
+        if head[:4] == PAGE_MAGIC:
+            with _open_ogg(name, file) as chain:
+                yield chain
+            return
         head = head[:3]
         is_mp3 = head == b"ID3" or _is_mpeg(head)
         with quiet_stderr(is_mp3):
@@ -248,6 +255,18 @@ def _open_chunks(name: str, file: IO[bytes], *, is_wav: bool) -> soundfile.Sound
     except OSError:  # a failing disk; what is behind it is missed when it is decoded
         view = WHOLE
     return _open_decoder(name, file, view, is_wav=is_wav)
+
+
+def _open_ogg(name: str, file: IO[bytes]) -> soundfile.SoundFile | ChainedDecoder:
+    try:
+        starts = stream_starts(file)
+    except OSError:  # a failing disk, as above
+        starts = [0]
+    if len(starts) == 1:
+        return _open_decoder(name, file)
+    stops = [*starts[1:], file.seek(0, os.SEEK_END)]
+    views = [View(start=start, size=stop - start) for start, stop in zip(starts, stops, strict=True)]
+    return ChainedDecoder([partial(_open_decoder, name, file, view) for view in views])
 
 
 def _open_decoder(name: str, file: IO[bytes], view: View = WHOLE, *, is_wav: bool = False) -> soundfile.SoundFile:

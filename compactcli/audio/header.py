@@ -7,7 +7,6 @@ from compactcli.audio.chunks import is_unknown_size, say_cut
 from compactcli.audio.containers import CONTAINER_NAMES
 from compactcli.audio.decoder import Decoder
 from compactcli.audio.limits import AudioLimits, check_duration, check_layout
-from compactcli.audio.pages import MORE_FOLLOWS
 
 # Headers with this many frames or more mean "unknown"; streamed FLAC gives 2**63 - 1.
 _UNKNOWN_FRAMES = 2**40
@@ -89,5 +88,5 @@ def cut_in_header(decoder: Decoder) -> str | None:
     if "lacks an end-of-stream bit" in log:
         return "the Ogg stream does not end with a whole last page"
     if "Junk after the last page" in log:
-        return MORE_FOLLOWS
+        return "more follows behind the end of its Ogg stream, which was not heard"
     return None
