@@ -17,7 +17,7 @@ from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.detection import detect_events
 from compactcli.engine import Engine
 from compactcli.events import Event, events_to_roll
-from compactcli.figures import Evaluation, EventCalibration
+from compactcli.figures import Evaluation, EventCalibration, NoiseAnswers
 from compactcli.heldout import HeldOut, SceneRecording
 from compactcli.metrics.clip import ClipMetrics, clip_metrics
 from compactcli.metrics.counts import RecordingEvents
@@ -200,6 +200,26 @@ def event_calibration(heard: Sequence[HeardSoundscape]) -> EventCalibration:
     )
 
 
+def noise_answers(
+    listen: Ear, config: ModelConfig, noises: Iterable[Waveform], report: Callable[[], None]
+) -> NoiseAnswers:
+    """What a model says of steady noise by itself, at its own thresholds."""
+    with_events, scene_scores = [], []
+    for waveform in noises:
+        heard = listen(waveform)
+        scores = FrameScores(
+            probabilities=event_probabilities(heard.events, config.calibration),
+            edges_s=config.clock.edges_s(len(waveform)),
+            classes=config.events,
+        )
+        with_events.append(bool(detect_events(scores, config.detection)))
+        scene_scores.append(scene_probabilities(heard.scenes, config.calibration).max())
+        report()
+    return NoiseAnswers(
+        n_clips=len(with_events), with_events=float(np.mean(with_events)), scene_score=float(np.mean(scene_scores))
+    )
+
+
 def evaluate(
     engine: Engine,
     held_out: HeldOut,
@@ -244,6 +264,7 @@ def evaluate(
         psds1=psds(at_all_thresholds, PSDS1),
         psds2=psds(at_all_thresholds, PSDS2),
         event_calibration=event_calibration(heard),
+        noise=noise_answers(listen, config, held_out.noises(), report),
         n_soundscapes=n_soundscapes,
         detection=config.detection,
         condition=condition,

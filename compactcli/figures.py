@@ -8,7 +8,7 @@ import numpy as np
 
 from compactcli.conditions import CLEAN, Condition
 from compactcli.config import DetectionConfig
-from compactcli.heldout import SCENE_CLIP_S, SOUNDSCAPE_S
+from compactcli.heldout import NOISE_S, SCENE_CLIP_S, SOUNDSCAPE_S
 from compactcli.metrics.clip import ClipMetrics
 from compactcli.metrics.counts import DetectionMetrics
 from compactcli.metrics.psds import Psds
@@ -32,6 +32,21 @@ class EventCalibration:
     reliability: tuple[ReliabilityBin, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoiseAnswers:
+    """What a model says of clips in which nothing sounds but steady noise.
+
+    Args:
+        n_clips: Number of clips.
+        with_events: Share of them in which it detects an event, in [0, 1].
+        scene_score: Mean score of the best scene, in [0, 1]; of equal chances it is one by the number of scenes.
+    """
+
+    n_clips: int
+    with_events: float
+    scene_score: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
     """Held-out figures.
@@ -49,6 +64,7 @@ class Evaluation:
         psds1: Polyphonic sound detection score on them that asks for exact times.
         psds2: The same that asks for the right class.
         event_calibration: Of the event head, on them.
+        noise: On steady noise by itself.
         n_soundscapes: Number of soundscapes.
         detection: How the model detects, at its own thresholds, and at all of them for ``psds1`` and ``psds2``.
         condition: What happened to every recording before it was heard.
@@ -66,6 +82,7 @@ class Evaluation:
     psds1: Psds
     psds2: Psds
     event_calibration: EventCalibration
+    noise: NoiseAnswers
     n_soundscapes: int
     detection: DetectionConfig
     condition: Condition = CLEAN
@@ -81,6 +98,7 @@ class Evaluation:
         boundaries = f"step {step_s:g} s" if step_s else f"median {median_s:g} s"
         recordings = f"{self.scenes.n_clips} recordings"
         clips = f"{self.scene_clips.n_clips} clips, long recordings cut every {SCENE_CLIP_S:g} s"
+        noises = f"{self.noise.n_clips} clips of {NOISE_S:g} s"
         return [
             ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), recordings),
             ("scenes, accuracy", percent(self.scenes.accuracy), recordings),
@@ -99,6 +117,8 @@ class Evaluation:
             (f"PSDS1 ({boundaries})", f"{self.psds1.value:.3f}", soundscapes),
             (f"PSDS2 ({boundaries})", f"{self.psds2.value:.3f}", soundscapes),
             ("events, calibration error", f"{self.event_calibration.error:.3f}", soundscapes),
+            ("noise alone, clips with an event", percent(self.noise.with_events), noises),
+            ("noise alone, score of the best scene", f"{self.noise.scene_score:.3f}", noises),
         ]
 
     def scene_confusions(self, n_pairs: int) -> list[tuple[str, str, int]]:
@@ -157,6 +177,11 @@ class Evaluation:
                 "scores": self.event_calibration.n_scores,
                 "calibration_error": round(self.event_calibration.error, 4),
                 "reliability": _bins(self.event_calibration.reliability),
+            },
+            "noise_alone": {
+                "clips": self.noise.n_clips,
+                "with_events": round(self.noise.with_events, 4),
+                "scene_score": round(self.noise.scene_score, 4),
             },
         }
 

@@ -24,7 +24,7 @@ from compactcli.heldout import HeldOut
 from compactcli.metrics.clip import clip_metrics
 from compactcli.scores import FrameScores
 
-N_SOUNDSCAPES = 5
+N_SOUNDSCAPES, N_NOISES = 5, 36
 EXACT = DetectionConfig(median_s=0.0, max_gap_s=0.0, min_duration_s=0.0)
 
 
@@ -176,7 +176,7 @@ def test_who_knows_everything_gets_everything_right(held_out):
     assert figures.psds2.value == 1
     found_late = {label for label, value in figures.psds1.per_class.items() if value < 1}
     assert found_late <= closer_than_the_grid(held_out.soundscapes(N_SOUNDSCAPES))
-    assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 7 + 2
+    assert len(calls) == N_SOUNDSCAPES + 3 + 2 + 7 + 2 + N_NOISES
     assert figures.scene_confusions(5) == []
 
 
@@ -224,8 +224,8 @@ def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
     deaf = Condition(name="deaf", description="nothing is left", apply=apply)
     figures = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES, condition=deaf)
     # every waveform passed it as it is, and the model got what came out
-    assert len(heard) == N_SOUNDSCAPES + 3 + 2 + 7 + 2
-    known = set(oracle.scenes) | set(oracle.events)
+    assert len(heard) == N_SOUNDSCAPES + 3 + 2 + 7 + 2 + N_NOISES
+    known = set(oracle.scenes) | set(oracle.events) | {waveform.tobytes() for waveform in held_out.noises()}
     assert {waveform.tobytes() for waveform in heard} == known
     assert figures.condition is deaf
     assert figures.segment.micro.f1 == 0
@@ -233,6 +233,37 @@ def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
     clean = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
     assert clean.condition is CLEAN
     assert clean.scenes.accuracy == 1
+
+
+def test_noise_has_its_level_and_colour(held_out):
+    rate = held_out.recipe.features.sample_rate
+    noises = list(held_out.noises())
+    assert len(noises) == N_NOISES
+    assert all(len(waveform) == 10 * rate for waveform in noises)
+    levels = [20 * np.log10(np.sqrt(np.mean(waveform.astype(np.float64) ** 2))) for waveform in noises]
+    expected = np.tile(np.repeat([-75, -60, -45, -30], 3), 3)
+    np.testing.assert_allclose(levels, expected, atol=0.01)
+    hz = np.fft.rfftfreq(10 * rate, 1 / rate)
+    for index, slope_db in enumerate((0, 3, 6)):
+        power = np.mean(
+            [np.abs(np.fft.rfft(waveform)) ** 2 for waveform in noises[12 * index : 12 * index + 12]], axis=0
+        )
+        assert power[hz < 19.9].max() < power[hz >= 20].mean() / 1e6
+        low, high = (power[(hz >= first) & (hz < 2 * first)].mean() for first in (100, 200))
+        assert 10 * np.log10(low / high) == pytest.approx(slope_db, abs=0.5)
+    assert len({waveform.tobytes() for waveform in noises}) == N_NOISES
+
+
+def test_what_is_said_of_noise_by_itself(held_out):
+    oracle = Oracle(held_out)
+    quiet = evaluate(oracle, held_out, n_soundscapes=1).noise
+    assert (quiet.n_clips, quiet.with_events) == (N_NOISES, 0)
+    assert quiet.scene_score == pytest.approx(0.9993, abs=1e-4)  # sure of the first scene
+    for waveform in list(held_out.noises())[:9]:
+        roll = np.zeros((oracle.n_frames(waveform), len(oracle.config.events)), np.bool_)
+        roll[3, 1] = True
+        oracle.events[waveform.tobytes()] = roll
+    assert evaluate(oracle, held_out, n_soundscapes=1).noise.with_events == 0.25
 
 
 def test_event_probabilities_are_judged_frame_by_frame():
@@ -276,7 +307,7 @@ def test_figures_are_json(held_out):
     assert set(plain) == {
         *("condition", "condition_description"),
         *("scenes", "scene_clips", "esc50", "urbansound8k", "soundscapes", "segment_based", "event_based"),
-        *("psds1", "psds2", "event_calibration"),
+        *("psds1", "psds2", "event_calibration", "noise_alone"),
     }
     assert plain["scenes"]["recall"] == {"rain": 1.0, "street": 1.0, "talk": 1.0}
     assert plain["soundscapes"] == N_SOUNDSCAPES
@@ -306,4 +337,4 @@ def test_the_summary_says_what_was_measured_over_what(held_out):
     assert ("segment-based (1 s) macro F1", "1.000", "5 soundscapes of 10 s") in summary
     assert ("PSDS2 (median 0 s)", "1.000", "5 soundscapes of 10 s") in summary
     assert ("events, calibration error", "0.000", "5 soundscapes of 10 s") in summary
-    assert len({what for what, _, _ in summary}) == len(summary) == 13
+    assert len({what for what, _, _ in summary}) == len(summary) == 15

@@ -5,7 +5,7 @@ import numpy as np
 
 from compactcli.conditions import Condition
 from compactcli.config import DetectionConfig
-from compactcli.figures import Evaluation, EventCalibration, confusion_pairs
+from compactcli.figures import Evaluation, EventCalibration, NoiseAnswers, confusion_pairs
 from compactcli.metrics.clip import clip_metrics
 from compactcli.metrics.counts import Counts, summarise
 from compactcli.metrics.psds import Psds
@@ -28,6 +28,7 @@ FIGURES = Evaluation(
     event_calibration=EventCalibration(
         n_scores=4, error=0.23456, reliability=reliability([0.1, 0.1, 0.65, 0.7], [False, False, True, False])
     ),
+    noise=NoiseAnswers(n_clips=9, with_events=1 / 3, scene_score=0.12345),
     n_soundscapes=7,
     detection=DetectionConfig(median_s=0.2),
     condition=Condition(name="wet", description="under water", apply=np.negative),
@@ -53,6 +54,7 @@ def test_figures_for_programs():
     assert calibration["reliability"][0] == {"low": 0, "high": 0.1, "count": 2, "mean_score": 0.1, "share_right": 0}
     assert calibration["reliability"][6]["mean_score"] == 0.675
     assert calibration["reliability"][1]["mean_score"] is None
+    assert plain["noise_alone"] == {"clips": 9, "with_events": 0.3333, "scene_score": 0.1235}
 
 
 def test_figures_for_people():
@@ -61,6 +63,8 @@ def test_figures_for_people():
     assert ("PSDS2 (median 0.2 s)", "0.500", "7 soundscapes of 10 s") in summary
     assert ("events, calibration error", "0.235", "7 soundscapes of 10 s") in summary
     assert ("scenes, accuracy", "66.7 %", "3 recordings") in summary
+    assert ("noise alone, clips with an event", "33.3 %", "9 clips of 10 s") in summary
+    assert ("noise alone, score of the best scene", "0.123", "9 clips of 10 s") in summary
     at_steps = dataclasses.replace(FIGURES, detection=DetectionConfig(step_s=0.64))
     assert ("PSDS1 (step 0.64 s)", "0.123", "7 soundscapes of 10 s") in at_steps.summary()
     psds1 = at_steps.to_dict()["psds1"]
