@@ -1,15 +1,18 @@
 """The log-mels of a whole corpus in one array, with what is known about each recording's frames.
 
 Mixing, cropping and shifting happen on these log-mels, so an epoch never decodes audio again. The
-array is cached on disk under a name made of the feature settings and the list of files.
+array is cached on disk under a name made of the feature settings and the list of files with their sizes and times.
 """
 
+import contextlib
 import hashlib
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +21,7 @@ import torch
 from compactcli.audio import read_audio
 from compactcli.config import FeatureConfig
 from compactcli.datasets import Recording
-from compactcli.errors import ManifestError
+from compactcli.errors import CompactError, ManifestError, reason_of
 from compactcli.features import LogMel
 from compactcli.plainjson import to_json
 from compactcli.recipe import Recipe
@@ -75,6 +78,7 @@ def load_bank(
     Raises:
         ManifestError: A recording is missing, or the teacher's tables do not fit.
         AudioError: A recording cannot be decoded.
+        CompactError: The cache cannot be written.
     """
     frames, length = _cached_log_mels(corpus, recordings, recipe.features, cache, progress)
     start = np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int64)
@@ -172,14 +176,18 @@ def _cached_log_mels(
     progress: Callable[[int, int], None],
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
     try:
-        sizes = [(item.path, (corpus / item.path).stat().st_size) for item in recordings]
+        stats = [(corpus / item.path).stat() for item in recordings]
     except OSError as error:
         raise ManifestError(f"a recording that the corpus' tables name cannot be read: {error}") from error
-    key = hashlib.sha256(json.dumps([to_json(features), sizes]).encode()).hexdigest()[:24]
+    # of equal length, recordings that were made anew are as large as they were
+    files = [(item.path, stat.st_size, stat.st_mtime_ns) for item, stat in zip(recordings, stats, strict=True)]
+    key = hashlib.sha256(json.dumps([to_json(features), str(corpus.resolve()), files]).encode()).hexdigest()[:24]
     stored = cache / f"logmel-{key}.npz"
-    if stored.exists():
-        with np.load(stored) as arrays:
-            return arrays["frames"], arrays["length"]
+    # one that a full disk or a crash has left is made again
+    unusable = contextlib.suppress(OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
+    # opened here, because numpy leaves a file open that is no whole archive
+    with unusable, stored.open("rb") as stream, np.load(stream) as arrays:
+        return arrays["frames"], arrays["length"]
     log_mel = LogMel(features)
     pieces = []
     for index, recording in enumerate(recordings):
@@ -188,8 +196,25 @@ def _cached_log_mels(
             pieces.append(log_mel(waveform[None])[0].T.half().numpy())
         progress(index + 1, len(recordings))
     frames, length = np.concatenate(pieces), np.array([len(piece) for piece in pieces], dtype=np.int64)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache, suffix=".npz", delete=False) as stream:
-        np.savez(stream, frames=frames, length=length)
-    Path(stream.name).replace(stored)
+    _store(stored, frames=frames, length=length)
     return frames, length
+
+
+def _store(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Write arrays whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as stream:
+            try:
+                np.savez(stream, allow_pickle=False, **arrays)
+                stream.flush()
+                Path(stream.name).replace(path)
+            except BaseException:
+                Path(stream.name).unlink()
+                raise
+    except OSError as error:
+        raise CompactError(
+            f"log-mels cannot be kept in '{path.parent}' ({reason_of(error)}), expected room and the right to write",
+            hint="choose another place with --cache",
+            code="unwritable",
+        ) from error

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "compactnet"
 CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"
 RECIPE, CARD, CARD_PICTURE = "recipe.toml", "README.md", "reliability.png"
+# what a stopped training goes on from; a finished one is not trained again by accident
+STATE = "state.pt"
 
 # Neither a folder nor a way out of one; the first letter rules out "..".
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

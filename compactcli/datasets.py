@@ -6,13 +6,14 @@ Freesound recording behind a clip, a speaker, a music track, an ambience loop), 
 
 import csv
 import hashlib
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.errors import ManifestError
-from compactcli.recipe import Recipe, SplitConfig
+from compactcli.recipe import CORPUS_FOLDERS, Recipe, SplitConfig
 
 TRAIN, VALIDATION, TEST, DROPPED = "train", "validation", "test", "dropped"
 
@@ -68,7 +69,8 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
         ManifestError: The file cannot be read or lacks one of ``columns``.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        # spreadsheets begin a table with a byte-order mark
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             missing = sorted(set(columns) - set(reader.fieldnames or ()))
             rows = list(reader)
@@ -84,22 +86,27 @@ def music_track(file: str) -> str:
     return re.sub(r"(_(guitar|mix))?_\d+$", "", Path(file).stem)
 
 
-def _rows(corpus: Path) -> list[_Row]:
+def _rows(corpus: Path, used: Collection[str]) -> list[_Row]:
+    def table(folder: str, *columns: str) -> list[dict[str, str]]:
+        path = corpus / folder / f"{folder}.csv"
+        # what nothing is taken from need not be there
+        return read_table(path, columns) if folder in used or path.exists() else []
+
     rows = [
         _Row(folder="esc50", file=row["file"], label=row["category"], source=f"fs:{row['src_file']}", fold=row["fold"])
-        for row in read_table(corpus / "esc50/esc50.csv", ("file", "fold", "category", "src_file"))
+        for row in table("esc50", "file", "fold", "category", "src_file")
     ]
-    for row in read_table(corpus / "urbansound8k/urbansound8k.csv", ("file", "fold", "class", "freesound_id")):
+    for row in table("urbansound8k", "file", "fold", "class", "freesound_id"):
         source = f"fs:{row['freesound_id']}"
         rows.append(_Row(folder="urbansound8k", file=row["file"], label=row["class"], source=source, fold=row["fold"]))
-    for row in read_table(corpus / "ambience/ambience.csv", ("file", "label")):
+    for row in table("ambience", "file", "label"):
         rows.append(_Row(folder="ambience", file=row["file"], label=row["label"], source=row["label"]))
-    for row in read_table(corpus / "speech/speech.csv", ("file", "language", "speaker_or_package")):
+    for row in table("speech", "file", "language", "speaker_or_package"):
         source = f"{row['speaker_or_package']} {row['language']}"
         rows.append(_Row(folder="speech", file=row["file"], label="speech", source=source))
-    for row in read_table(corpus / "music/music.csv", ("file",)):
+    for row in table("music", "file"):
         rows.append(_Row(folder="music", file=row["file"], label="music", source=music_track(row["file"])))
-    for row in read_table(corpus / "effects/effects.csv", ("file", "label")):
+    for row in table("effects", "file", "label"):
         rows.append(_Row(folder="effects", file=row["file"], label=row["label"], source=Path(row["file"]).stem))
     return rows
 
@@ -130,7 +137,8 @@ def split_of(row: _Row, split: SplitConfig, tested: frozenset[str]) -> str:
         # the same Freesound recording stands on the test side of another folder
         return DROPPED
     in_validation = share_of(f"validation {row.source}") < split.validation_share
-    return VALIDATION if in_validation and row.folder in split.validation_folders else TRAIN
+    may_validate = not split.validation_folders or row.folder in split.validation_folders
+    return VALIDATION if in_validation and may_validate else TRAIN
 
 
 def _splits(rows: list[_Row], split: SplitConfig) -> list[str]:
@@ -149,7 +157,16 @@ def _activities(corpus: Path, folder: str) -> dict[str, tuple[tuple[float, float
         return {}
     found: dict[str, list[tuple[float, float]]] = {}
     for row in read_table(path, ("file", "onset_s", "offset_s")):
-        found.setdefault(row["file"], []).append((float(row["onset_s"]), float(row["offset_s"])))
+        try:
+            onset_s, offset_s = float(row["onset_s"]), float(row["offset_s"])
+        except (TypeError, ValueError):  # of a row that is cut, too
+            onset_s = offset_s = math.nan
+        if not 0 <= onset_s < offset_s < math.inf:
+            raise ManifestError(
+                f"table '{path}' says that '{row['file']}' sounds from {row['onset_s']!r} to {row['offset_s']!r},"
+                " expected seconds, the later ones second"
+            )
+        found.setdefault(row["file"], []).append((onset_s, offset_s))
     return {file: tuple(intervals) for file, intervals in found.items()}
 
 
@@ -167,17 +184,45 @@ def _scene_of(row: _Row, recipe: Recipe) -> str | None:
     return None
 
 
+def doubts(recipe: Recipe, recordings: Sequence[Recording]) -> list[str]:
+    """What in a recipe means nothing in its corpus, and so may be misspelled, a sentence each.
+
+    Args:
+        recipe: Classes and splits.
+        recordings: All of the corpus, dropped ones too.
+    """
+    labels = {item.key for item in recordings}
+    trained = {item.key for item in recordings if item.split == TRAIN}
+    events = {item.event for item in recordings if item.split == TRAIN}
+    untaught = {"events": [name for name in recipe.events.classes if name not in events], "scenes": []}
+    unknown = []
+    for name, scene in recipe.scenes.items():
+        own = {f"{folder}/{label}" for folder, names in scene.recordings.items() for label in names}
+        layered = {label for layer in scene.layers for label in layer.labels}
+        if not (own | layered) & trained:
+            untaught["scenes"].append(name)
+        unknown += [f"scene '{name}' names '{label}', which the corpus does not have" for label in sorted(own - labels)]
+    found = [f"no recording trains the {kind} {', '.join(names)}" for kind, names in untaught.items() if names]
+    split = recipe.split
+    tables = (split.test_folds, split.test_sources, split.test_prefixes, split.test_share)
+    for folder in sorted({folder for table in tables for folder, names in table.items() if names}):
+        sides = {item.split for item in recordings if item.folder == folder}
+        if TRAIN in sides and TEST not in sides:
+            unknown.append(f"nothing of {folder} is held out for testing, though [split] names it")
+    return found + unknown
+
+
 def read_corpus(corpus: Path, recipe: Recipe) -> list[Recording]:
     """All recordings of the corpus with their classes and splits, in the order of its tables.
 
     Args:
-        corpus: Folder with ``esc50``, ``urbansound8k``, ``ambience``, ``speech``, ``music`` and ``effects``.
+        corpus: Folder with those of `CORPUS_FOLDERS` that the recipe uses.
         recipe: Classes and splits.
 
     Raises:
-        ManifestError: A table is missing or lacks a column.
+        ManifestError: A table is missing, lacks a column, or has a time that is none.
     """
-    rows = _rows(corpus)
+    rows = _rows(corpus, recipe.split.folders or CORPUS_FOLDERS)
     activities: Mapping[str, dict[str, tuple[tuple[float, float], ...]]] = {
         folder: _activities(corpus, folder) for folder in ("esc50", "speech")
     }

@@ -31,8 +31,11 @@ def draw_reliability(figures: Evaluation) -> bytes:
     with plain_figure(*SIZE_IN) as figure:
         scenes, events = figure.subplots(1, 2, sharey=True)
         calibration = figures.event_calibration
-        scene_error = figures.scenes.calibration_error
-        _draw_bins(scenes, figures.scenes.reliability, f"scenes of recordings, ECE {scene_error:.3f}")
+        if figures.scenes is None:
+            _draw_bins(scenes, (), "scenes: no recordings")
+        else:
+            error = figures.scenes.calibration_error
+            _draw_bins(scenes, figures.scenes.reliability, f"scenes of recordings, ECE {error:.3f}")
         _draw_bins(events, calibration.reliability, f"events of frames, ECE {calibration.error:.3f}")
         scenes.set_xlabel("score of the best scene (numbers: how many)")
         scenes.set_ylabel("share right")

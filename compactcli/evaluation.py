@@ -87,8 +87,8 @@ def tag_scores(logits: npt.NDArray[np.float32], calibration: CalibrationConfig) 
 
 def tagging_metrics(
     listen: Ear, config: ModelConfig, held_out: HeldOut, folder: str, report: Callable[[], None]
-) -> tuple[ClipMetrics, tuple[str, ...]]:
-    """Top-1 of a folder's clips by the event head, among the classes that its clips have."""
+) -> tuple[ClipMetrics | None, tuple[str, ...]]:
+    """Top-1 of a folder's clips by the event head, among the classes that its clips have; None where it has none."""
     items = [item for item in held_out.recordings if item.folder == folder and item.event is not None]
     names = {item.event for item in items}
     classes = tuple(name for name in config.events if name in names)
@@ -100,16 +100,16 @@ def tagging_metrics(
         probabilities.append(powers / powers.sum())
         truth.append(classes.index(str(item.event)))
         report()
-    return clip_metrics(np.array(truth), np.array(probabilities)), classes
+    return clip_metrics(np.array(truth), np.array(probabilities)) if truth else None, classes
 
 
 def scene_metrics(
     listen: Ear, config: ModelConfig, recordings: Iterable[SceneRecording], report: Callable[[], None]
-) -> tuple[ClipMetrics, ClipMetrics]:
+) -> tuple[ClipMetrics | None, ClipMetrics | None]:
     """Scene classification: every recording as a whole, as ``classify`` hears it, and every clip of it by itself.
 
     Returns:
-        Metrics over recordings, and over clips.
+        Metrics over recordings, and over clips; None where there are no recordings.
     """
     whole, clips = _SceneAnswers(), _SceneAnswers()
     for recording in recordings:
@@ -135,8 +135,8 @@ class _SceneAnswers:
         self.truth.append(truth)
         self.probabilities.append(probabilities)
 
-    def metrics(self) -> ClipMetrics:
-        return clip_metrics(np.array(self.truth), np.array(self.probabilities))
+    def metrics(self) -> ClipMetrics | None:
+        return clip_metrics(np.array(self.truth), np.array(self.probabilities)) if self.truth else None
 
 
 def hear_soundscapes(

@@ -49,7 +49,7 @@ class NoiseAnswers:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """Held-out figures.
+    """Held-out figures; None for those of a kind of recording that the corpus does not hold out.
 
     Args:
         scenes: Over recordings and simulated scenes, one answer each, as ``classify`` gives.
@@ -70,12 +70,12 @@ class Evaluation:
         condition: What happened to every recording before it was heard.
     """
 
-    scenes: ClipMetrics
-    scene_clips: ClipMetrics
+    scenes: ClipMetrics | None
+    scene_clips: ClipMetrics | None
     scene_classes: tuple[str, ...]
-    esc50: ClipMetrics
+    esc50: ClipMetrics | None
     esc50_classes: tuple[str, ...]
-    urbansound8k: ClipMetrics
+    urbansound8k: ClipMetrics | None
     urbansound8k_classes: tuple[str, ...]
     segment: DetectionMetrics
     event: DetectionMetrics
@@ -96,20 +96,23 @@ class Evaluation:
         soundscapes = f"{self.n_soundscapes} soundscapes of {SOUNDSCAPE_S:g} s"
         step_s, median_s = self.detection.step_s, self.detection.median_s
         boundaries = f"step {step_s:g} s" if step_s else f"median {median_s:g} s"
-        recordings = f"{self.scenes.n_clips} recordings"
-        clips = f"{self.scene_clips.n_clips} clips, long recordings cut every {SCENE_CLIP_S:g} s"
         noises = f"{self.noise.n_clips} clips of {NOISE_S:g} s"
+        rows = []
+        if self.scenes is not None:
+            recordings = f"{self.scenes.n_clips} recordings"
+            rows += [
+                ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), recordings),
+                ("scenes, accuracy", percent(self.scenes.accuracy), recordings),
+                ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", recordings),
+            ]
+        if self.scene_clips is not None:
+            clips = f"{self.scene_clips.n_clips} clips, long recordings cut every {SCENE_CLIP_S:g} s"
+            rows.append(("scenes of clips, macro accuracy", percent(self.scene_clips.macro_accuracy), clips))
+        for name, tagged in (("ESC-50", self.esc50), ("UrbanSound8K", self.urbansound8k)):
+            if tagged is not None:
+                rows.append((f"{name} test fold, top-1", percent(tagged.accuracy), f"{tagged.n_clips} clips"))
         return [
-            ("scenes, macro accuracy", percent(self.scenes.macro_accuracy), recordings),
-            ("scenes, accuracy", percent(self.scenes.accuracy), recordings),
-            ("scenes, calibration error", f"{self.scenes.calibration_error:.3f}", recordings),
-            ("scenes of clips, macro accuracy", percent(self.scene_clips.macro_accuracy), clips),
-            ("ESC-50 test fold, top-1", percent(self.esc50.accuracy), f"{self.esc50.n_clips} clips"),
-            (
-                "UrbanSound8K test fold, top-1",
-                percent(self.urbansound8k.accuracy),
-                f"{self.urbansound8k.n_clips} clips",
-            ),
+            *rows,
             ("segment-based (1 s) macro F1", f"{self.segment.macro.f1:.3f}", soundscapes),
             ("segment-based (1 s) micro F1", f"{self.segment.micro.f1:.3f}", soundscapes),
             ("event-based (200 ms) macro F1", f"{self.event.macro.f1:.3f}", soundscapes),
@@ -123,12 +126,14 @@ class Evaluation:
 
     def scene_confusions(self, n_pairs: int) -> list[tuple[str, str, int]]:
         """The most frequent confusions as (true scene, scene it was called, recordings)."""
-        return confusion_pairs(self.scenes, self.scene_classes, n_pairs)
+        return [] if self.scenes is None else confusion_pairs(self.scenes, self.scene_classes, n_pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """Figures as plain JSON values, per class too."""
 
-        def clips(metrics: ClipMetrics, classes: Sequence[str]) -> dict[str, Any]:
+        def clips(metrics: ClipMetrics | None, classes: Sequence[str]) -> dict[str, Any] | None:
+            if metrics is None:
+                return None
             recall = {name: round(float(value), 4) for name, value in zip(classes, metrics.recall, strict=True)}
             return {
                 "clips": metrics.n_clips,

@@ -74,6 +74,14 @@ class HeldOut:
         planner = Planner(self.bank, alike, split=split, clip_s=SOUNDSCAPE_S)
         self.mixer = WaveformMixer(planner, corpus)
 
+    def check(self) -> None:
+        """Refuse recordings that no soundscape can be made of, before anything long is done.
+
+        Raises:
+            ManifestError: There is no background, or no event with known times.
+        """
+        next(self.soundscapes(1))
+
     def waveform(self, recording: Recording) -> Waveform:
         """Samples of a recording."""
         return read_audio(self.corpus / recording.path, sample_rate=self.recipe.features.sample_rate)

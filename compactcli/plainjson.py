@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from compactcli.errors import ConfigError, require
+from compactcli.errors import require
 
 T = typing.TypeVar("T")
 
@@ -39,6 +39,10 @@ def from_json(kind: type[T], value: Any, *, where: str, partial: bool = False) -
     return typing.cast(T, _build(kind, value, where, partial))
 
 
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
 def _build(kind: Any, value: Any, where: str, partial: bool) -> Any:
     if dataclasses.is_dataclass(kind):
         require(isinstance(value, Mapping), f"{where} is {type(value).__name__}, expected a table of settings")
@@ -49,10 +53,9 @@ def _build(kind: Any, value: Any, where: str, partial: bool) -> Any:
         missing = [name for name in names if name not in value]
         require(partial or not missing, f"{where} lacks the settings {missing}")
         built = {name: _build(hints[name], value[name], f"{where}.{name}", partial) for name in names if name in value}
-        try:
-            return typing.cast(Any, kind)(**built)
-        except TypeError as error:
-            raise ConfigError(f"{where} lacks settings: {error}") from error
+        lacking = [item.name for item in dataclasses.fields(kind) if _is_needed(item) and item.name not in built]
+        require(not lacking, f"{where} lacks the settings {lacking}")
+        return typing.cast(Any, kind)(**built)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         require(isinstance(value, list | tuple), f"{where} is {type(value).__name__}, expected a list")

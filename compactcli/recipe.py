@@ -5,6 +5,7 @@ may say ``based_on = "other.toml"`` and then hold only what is different.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,12 @@ from compactcli.errors import require
 from compactcli.plainjson import from_json
 from compactcli.tomlfiles import read_toml
 
+# where recordings come from, a table of its own for each
+CORPUS_FOLDERS = ("esc50", "urbansound8k", "ambience", "speech", "music", "effects")
 # the official folds of the corpus folder that --fold is about
 FOLDED, FOLDS = "esc50", ("1", "2", "3", "4", "5")
+SHORTEST_CLIP_S = 0.2
+LOSSES = ("frame", "tag", "weak", "scene", "teacher", "embedding")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,7 @@ class SplitConfig:
         dropped: Corpus folder to names of files that are on no side, such as copies of another folder's recordings.
         test_share: Corpus folder to the share of the remaining sources that is test, by hash.
         validation_share: Share of the sources left for training that is validation instead, by hash.
-        validation_folders: Folders that validation sources come from.
+        validation_folders: Folders that validation sources come from; empty for all of them.
     """
 
     folders: tuple[str, ...] = ()
@@ -45,6 +50,10 @@ class SplitConfig:
     def __post_init__(self) -> None:
         for name, share in {"validation_share": self.validation_share, **self.test_share}.items():
             require(0 <= share < 1, f"{name} is {share}, expected a share from 0 up to 1")
+        tables = (self.test_folds, self.test_sources, self.test_prefixes, self.test_share, self.dropped)
+        named = {*self.folders, *self.validation_folders, *(folder for table in tables for folder in table)}
+        unknown = sorted(named - set(CORPUS_FOLDERS))
+        require(not unknown, f"[split] names the folders {unknown}, expected some of {list(CORPUS_FOLDERS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +171,29 @@ class MixConfig:
     time_mask_s: float = 0.4
     band_mask: int = 6
 
+    def __post_init__(self) -> None:
+        clips = {
+            name: getattr(self, name)
+            for name in ("event_clips", "scene_clips", "soundscapes", "simulated_scenes", "noise_clips")
+        }
+        for name, number in clips.items():
+            require(0 <= number < math.inf, f"{name} is {number}, expected a number from 0 up")
+        require(sum(clips.values()) > 0, f"{', '.join(clips)} are all 0, expected clips of some kind")
+        require(self.clip_s >= SHORTEST_CLIP_S, f"clip_s is {self.clip_s}, expected at least {SHORTEST_CLIP_S} s")
+        for name in ("mixup", "response", "spectrum", "lowpass", "noise"):
+            share = getattr(self, f"{name}_probability")
+            require(0 <= share <= 1, f"{name}_probability is {share}, expected 0 to 1")
+        require(0 <= self.spectrum_share <= 1, f"spectrum_share is {self.spectrum_share}, expected 0 to 1")
+        for name in ("mixup_db", "event_level_db", "gain_db", "events_per_soundscape"):
+            low, high = getattr(self, name)
+            require(-math.inf < low <= high < math.inf, f"{name} is [{low}, {high}], expected lowest, highest")
+        fewest = self.events_per_soundscape[0]
+        require(fewest >= 0, f"events_per_soundscape begins with {fewest}, expected 0 or more")
+        require(1 <= self.stretch < math.inf, f"stretch is {self.stretch}, expected a factor from 1 up")
+        for name in ("filter_db", "shift_bands", "time_mask_s", "band_mask"):
+            size = getattr(self, name)
+            require(0 <= size < math.inf, f"{name} is {size}, expected a number from 0 up")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationConfig:
@@ -226,6 +258,12 @@ class OptimisationConfig:
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, expected a share from 0 up to 1")
         require(0 < self.warmup_steps < self.steps, f"warmup_steps is {self.warmup_steps} of {self.steps} steps")
         require(self.batch_size > 1, f"batch_size is {self.batch_size}, expected at least 2")
+        require(0 < self.learning_rate < math.inf, f"learning_rate is {self.learning_rate}, expected more than 0")
+        for name in ("weight_decay", *(f"{loss}_weight" for loss in LOSSES)):
+            weight = getattr(self, name)
+            require(0 <= weight < math.inf, f"{name} is {weight}, expected a number from 0 up")
+        for name in ("validate_every", "save_every"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}, expected at least 1")
 
     @property
     def has_teacher(self) -> bool:

@@ -62,9 +62,13 @@ class TeacherOutputs:
 def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) -> TeacherOutputs:
     """Teacher outputs of ``recordings``, and what they mean in the recipe's events and scenes.
 
+    A recipe that learns nothing from a teacher needs none: its outputs are no windows.
+
     Raises:
         ManifestError: A table is missing or damaged, or the recipe names a class that the teacher lacks.
     """
+    if not recipe.optimisation.has_teacher and not recipe.events.unsure:
+        return _no_teacher(len(recordings), recipe)
     folders = sorted({item.folder for item in recordings})
     first_of: dict[str, int] = {}
     count_of: dict[str, int] = {}
@@ -78,7 +82,10 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
                 embeddings.append(arrays["embedding"].astype(np.float32))
                 middles.append((arrays["onset_s"] + arrays["offset_s"]) / np.float32(2))
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ManifestError(f"teacher outputs of '{folder}' cannot be read: {error}") from error
+            raise ManifestError(
+                f"teacher outputs of '{folder}' cannot be read: {error}",
+                hint="without a teacher, set teacher_weight and embedding_weight to 0 and leave events.unsure empty",
+            ) from error
         for row, name in enumerate(files.tolist()):
             first_of.setdefault(f"{folder}/audio/{name}", offset + row)
             count_of[f"{folder}/audio/{name}"] = count_of.get(f"{folder}/audio/{name}", 0) + 1
@@ -112,6 +119,20 @@ def load_teacher(corpus: Path, recordings: Sequence[Recording], recipe: Recipe) 
         tags=tags,
         scenes=scenes,
         middle_s=np.concatenate(middles),
+    )
+
+
+def _no_teacher(n_recordings: int, recipe: Recipe) -> TeacherOutputs:
+    nothing = np.zeros((0, 1), dtype=np.float32)
+    return TeacherOutputs(
+        classes=("nothing",),
+        probabilities=nothing,
+        embeddings=nothing,
+        first=np.full(n_recordings, -1, dtype=np.int64),
+        count=np.zeros(n_recordings, dtype=np.int64),
+        tags=np.zeros((0, len(recipe.events.classes)), dtype=np.float32),
+        scenes=np.zeros((0, len(recipe.scenes)), dtype=np.float32),
+        middle_s=np.zeros(0, dtype=np.float32),
     )
 
 
@@ -290,8 +311,10 @@ def unsure_events(recordings: Sequence[Recording], recipe: Recipe, teacher: Teac
         Shape ``(n_recordings, n_events)``; only events that the recipe lists as unsure can be.
     """
     events = recipe.events
-    columns = teacher_columns(recipe, teacher.classes)
     unsure = np.zeros((len(recordings), len(events.classes)), dtype=np.bool_)
+    if not events.unsure:
+        return unsure
+    columns = teacher_columns(recipe, teacher.classes)
     for label in events.unsure:
         heard = teacher.probabilities[:, columns[label]].max(axis=1)
         for index, recording in enumerate(recordings):

@@ -15,9 +15,10 @@ from compactcli import training_state
 from compactcli.audio import read_audio
 from compactcli.augment import response_curves
 from compactcli.bank import LogMelBank, load_bank
+from compactcli.checkpoint import STATE
 from compactcli.datasets import DROPPED, TRAIN, VALIDATION, read_corpus, read_table
 from compactcli.descent import make_optimiser, precision, take_step
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, ManifestError
 from compactcli.losses import TeacherHeads, pool_tags, training_losses
 from compactcli.mixing import Batch, Mixer
 from compactcli.model import CompactNet
@@ -26,8 +27,7 @@ from compactcli.plans import Plan, Planner
 from compactcli.recipe import OptimisationConfig, Recipe
 from compactcli.starting import average_weights, copy_weights
 
-# what a stopped run goes on from; a finished one is not trained again by accident
-STATE = "state.pt"
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,20 @@ def load_training_data(
     cache: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[LogMelBank, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Log-mels of all recordings that are not dropped, and the microphone responses as band gains."""
+    """Log-mels of all recordings that are not dropped, and the microphone responses as band gains.
+
+    Raises:
+        ManifestError: The corpus' tables do not fit, or no recording is left to train on.
+    """
     recordings = [item for item in read_corpus(corpus, recipe) if item.split != DROPPED]
+    if not any(item.split == TRAIN for item in recordings):
+        raise ManifestError(
+            f"corpus '{corpus}' has no recordings that train under recipe '{recipe.name}'",
+            hint="hold less out, and look whether its tables have rows",
+        )
     bank = load_bank(corpus, recordings, recipe, cache=cache, progress=progress)
-    files = [row["file"] for row in read_table(corpus / "irs/irs.csv", ("file",))]
+    wanted = recipe.mix.response_probability > 0
+    files = [row["file"] for row in read_table(corpus / "irs/irs.csv", ("file",))] if wanted else []
     responses = [read_audio(corpus / "irs" / file, sample_rate=recipe.features.sample_rate) for file in files]
     return bank, response_curves(responses, recipe.features)
 
@@ -105,9 +115,9 @@ def train(
             or start, or ``start`` is another network.
         ModelError: ``start`` cannot be loaded.
         ManifestError: The corpus' tables do not fit.
+        CompactError: The cache, or the state, cannot be written.
     """
     options = recipe.optimisation
-    output.mkdir(parents=True, exist_ok=True)
     bank, curves = load_training_data(corpus, recipe, cache=cache, progress=loading)
     clip_s = recipe.mix.clip_s
     planner = Planner(bank, recipe, split=TRAIN, clip_s=clip_s, stretch=recipe.mix.stretch)
@@ -129,8 +139,10 @@ def train(
     ).to(device)
     optimiser = make_optimiser([network, heads], options)
     state = {"network": network, "heads": heads, "optimiser": optimiser}
-    origin = training_state.made_by(recipe, start)
+    origin = training_state.made_by(recipe, start, bank)
     step = training_state.resume(output / STATE, state, origin)
+    output.mkdir(parents=True, exist_ok=True)
+    _forget(output / LOG, step)
     sums: dict[str, float] = {}
     counted, started = 0, time.monotonic()
     while step < options.steps:
@@ -150,7 +162,7 @@ def train(
             metrics = validate(network, validator) if validate_now else {}
             means = {name: value / counted for name, value in sums.items()}
             progress = Progress(step=step, steps=options.steps, losses=means, metrics=metrics, clips_per_s=speed)
-            _log(output / "log.jsonl", progress)
+            _log(output / LOG, progress)
             report(progress)
             sums, counted, started = {}, 0, time.monotonic()
         if step % options.save_every == 0 or step == options.steps:
@@ -204,6 +216,16 @@ def validate(network: CompactNet, validator: Mixer) -> dict[str, float]:
     if recalls:
         metrics["scenes"] = float(np.mean(recalls))
     return metrics
+
+
+def _forget(path: Path, step: int) -> None:
+    """Take out of the log what a stopped run has written after it was saved last: it is done again."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # what a killed run was writing is no whole line
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    path.write_text("".join(kept), encoding="utf-8")
 
 
 def _log(path: Path, progress: Progress) -> None:

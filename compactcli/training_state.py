@@ -1,5 +1,7 @@
 """What a stopped training run goes on from, and how it knows that it is the same run."""
 
+import hashlib
+import io
 import json
 import pickle
 from collections.abc import Mapping
@@ -8,16 +10,25 @@ from typing import Any
 
 import torch
 
+from compactcli.bank import LogMelBank
 from compactcli.checkpoint import WEIGHTS, read_config
-from compactcli.errors import ConfigError
+from compactcli.errors import CompactError, ConfigError, reason_of
 from compactcli.plainjson import to_json
 from compactcli.recipe import Recipe
 
 
-def made_by(recipe: Recipe, start: Path | None) -> str:
-    """What a run is told, as one string: its recipe, and the checksum of the weights that it starts from."""
+def made_by(recipe: Recipe, start: Path | None, bank: LogMelBank) -> str:
+    """What a run is told, as one string.
+
+    Args:
+        recipe: Its recipe.
+        start: Model that it starts from, known by the checksum of its weights.
+        bank: Its recordings, known by their names, labels, sides and lengths: not by where the corpus lies.
+    """
     weights = None if start is None else read_config(start).sha256[WEIGHTS]
-    return json.dumps({"recipe": to_json(recipe), "start": weights})
+    recordings = [[to_json(item), length] for item, length in zip(bank.recordings, bank.length.tolist(), strict=True)]
+    corpus = hashlib.sha256(json.dumps(recordings).encode()).hexdigest()
+    return json.dumps({"recipe": to_json(recipe), "start": weights, "corpus": corpus})
 
 
 def resume(path: Path, state: Mapping[str, Any], origin: str) -> int:
@@ -43,9 +54,11 @@ def resume(path: Path, state: Mapping[str, Any], origin: str) -> int:
             f"training state '{path}' cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
             hint="remove the file to start afresh",
         ) from error
+    if not isinstance(saved, Mapping) or not {*state, "step", "made_by"} <= set(saved):
+        raise ConfigError(f"'{path}' is no training state", hint="remove the file to start afresh")
     if saved["made_by"] != origin:
         raise ConfigError(
-            f"'{path}' was saved by another recipe, or from another start, than this run's",
+            f"'{path}' was saved by another recipe, from another start or on another corpus than this run's",
             hint="give an empty --output folder, or remove the file to start afresh",
         )
     for name, part in state.items():
@@ -54,8 +67,22 @@ def resume(path: Path, state: Mapping[str, Any], origin: str) -> int:
 
 
 def save(path: Path, state: Mapping[str, Any], origin: str, step: int) -> None:
-    """Write the state after ``step`` steps, whole or not at all."""
-    saved = {name: part.state_dict() for name, part in state.items()}
+    """Write the state after ``step`` steps, whole or not at all.
+
+    Raises:
+        CompactError: It cannot be written.
+    """
+    # in memory first: torch's own writer turns a full disk into an error of its own kind
+    content = io.BytesIO()
+    torch.save({**{name: part.state_dict() for name, part in state.items()}, "step": step, "made_by": origin}, content)
     temporary = path.with_suffix(".tmp")
-    torch.save({**saved, "step": step, "made_by": origin}, temporary)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content.getbuffer())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CompactError(
+            f"'{path}' cannot be written ({reason_of(error)}), expected room and the right to write",
+            hint="make room and give the same command again: it goes on from what was saved last",
+            code="unwritable",
+        ) from error

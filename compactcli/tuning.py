@@ -1,6 +1,7 @@
 """A trained network becomes a model: calibrated on validation recordings and written as a folder."""
 
 import dataclasses
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,9 @@ def fit_calibration(
             scene_logits.append(hear(engine, clip).scenes)
             scene_truth.append(config.scenes.index(recording.scene))
             report()
+    scene_scale = fit_scene_scale(np.array(scene_logits), np.array(scene_truth)) if scene_logits else 1.0
     return CalibrationConfig(
-        scene_scale=round(fit_scene_scale(np.array(scene_logits), np.array(scene_truth)), 4),
+        scene_scale=round(scene_scale, 4),
         event_scale=round(scale, 4),
         event_bias=tuple(round(float(bias + shift), 4) for bias in biases),
     )
@@ -107,12 +109,14 @@ def release(
             "seed": recipe.seed,
         },
     )
-    uncalibrated = save_model(output, config, network)
-    if held_out is None:
-        return uncalibrated
-    # calibrated on the CPU, where most people will run it
-    calibration = fit_calibration(load_engine(output, device="cpu"), held_out, report=report)
-    return save_model(output, dataclasses.replace(config, calibration=calibration), network)
+    if held_out is not None:
+        # nobody shall take a model for finished that is not; on the CPU, where most people will run it
+        with tempfile.TemporaryDirectory(prefix="compact-") as name:
+            folder = Path(name)
+            save_model(folder, config, network)
+            calibration = fit_calibration(load_engine(folder, device="cpu"), held_out, report=report)
+        config = dataclasses.replace(config, calibration=calibration)
+    return save_model(output, config, network)
 
 
 def _noise_logits(engine: Engine) -> npt.NDArray[np.float32]:

@@ -1,15 +1,17 @@
 import dataclasses
+import os
 import shutil
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-from tiny_corpus import write_table
+from tiny_corpus import write_table, write_wav
 
 from compactcli.audio import read_audio
 from compactcli.bank import ACTIVE, INACTIVE, UNKNOWN, frame_power_db, frame_states, load_bank, sounding_level_db
 from compactcli.datasets import TRAIN, Recording, read_corpus
-from compactcli.errors import AudioError, ManifestError
+from compactcli.errors import AudioError, CompactError, ManifestError
 from compactcli.features import LogMel
 
 
@@ -198,3 +200,63 @@ def test_a_class_that_the_teacher_does_not_have_is_refused(own_corpus, tiny_reci
     write_table(own_corpus / "teacher/audioset_classes.csv", [{"index": 0, "display_name": "Music"}])
     with pytest.raises(ManifestError, match=r"event 'speech' maps to \['Speech'\], which the teacher does not have"):
         load_bank(own_corpus, of_folder(tiny_corpus, tiny_recipe, "speech"), tiny_recipe, cache=tmp_path / "cache")
+
+
+# ---------------------------------------------------------------- the cache
+
+
+@pytest.fixture
+def speech(own_corpus, tiny_corpus, tiny_recipe, tmp_path):
+    """Load the speech of a corpus with a cache of its own."""
+    spoken = of_folder(tiny_corpus, tiny_recipe, "speech")
+
+    def load(corpus=own_corpus):
+        return load_bank(corpus, spoken, tiny_recipe, cache=tmp_path / "cache")
+
+    return load
+
+
+def test_recordings_that_were_made_anew_are_heard_anew(own_corpus, speech):
+    before = speech()
+    for path in (own_corpus / "speech/audio").iterdir():
+        status = path.stat()
+        write_wav(path, np.zeros(len(soundfile.read(path)[0])))
+        assert path.stat().st_size == status.st_size
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert before.frames.max() > -90
+    assert speech().frames.max() == -100
+
+
+def test_two_corpora_do_not_share_what_is_kept(own_corpus, speech, tmp_path):
+    speech()
+    shutil.copytree(own_corpus, tmp_path / "other")  # with the times of the files
+    speech(tmp_path / "other")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 99])
+def test_a_damaged_cache_is_made_again(speech, tmp_path, damage):
+    before = speech()
+    [stored] = (tmp_path / "cache").iterdir()
+    whole = stored.read_bytes()
+    stored.write_bytes(damage(whole))
+    np.testing.assert_array_equal(speech().frames, before.frames)
+    assert stored.read_bytes()[:2] == b"PK"
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_cache_without_room_is_said_and_leaves_nothing(speech, tmp_path, monkeypatch):
+    def fail(*_arguments, **_arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(CompactError, match=r"kept in '.*cache' \(No space left on device\), expected room") as caught:
+        speech()
+    assert "--cache" in caught.value.hint
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_is_a_file_is_refused(speech, tmp_path):
+    (tmp_path / "cache").write_text("no folder")
+    with pytest.raises(CompactError, match=r"log-mels cannot be kept in '.*cache' \(File exists\)"):
+        speech()

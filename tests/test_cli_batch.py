@@ -74,6 +74,23 @@ def test_quiet_says_nothing_about_many(run_compact, folder):
     assert (code, err) == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--format", "tsv"], 4),
+        (["--format", "csv"], 0),
+        (["--format", "tsv", "--format", "jsonl", "--output-dir", "out"], 0),
+        (["--format", "raven", "--output-dir", "out"], 4),
+        (["--format", "tsv", "--failures", "failed.txt"], 0),
+    ],
+)
+def test_quiet_leaves_no_failure_untold(run_compact, folder, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_compact("detect", "--quiet", folder, *words)
+    assert code == 1
+    assert len(re.findall("^error: ", err, re.MULTILINE)) == len(err.splitlines()) == said
+
+
 def test_the_only_recording_has_its_hint_and_no_summary(run_compact, tmp_path):
     code, out, err = run_compact("classify", tmp_path / "nowhere.wav")
     assert code == 1
@@ -155,9 +172,10 @@ def test_a_bug_ends_the_run_with_its_own_code(run_compact, write_tone, monkeypat
     monkeypatch.setattr("compactcli.inference.classify_recording", fail)
     code, out, err = run_compact("classify", write_tone())
     assert (code, out) == (70, "")
-    assert err == (
-        "error: this is a bug in compact: TypeError: no such [thing]\n"
-        "hint: run it again with --verbose and report what it prints\n"
+    assert re.fullmatch(
+        r"error: this is a bug in compact: TypeError: no such \[thing\] \(test_cli_batch\.py:\d+\)\n"
+        "hint: report it with the command and what compact --version prints\n",
+        err,
     )
     code, _, err = run_compact("classify", "--verbose", write_tone())
     assert code == 70

@@ -153,6 +153,12 @@ def test_a_picture_of_both_heads(evaluate, tmp_path):
     assert picture.read_bytes() == before
 
 
+def test_a_picture_of_another_kind_is_refused(evaluate, tmp_path):
+    code, out, err = evaluate("--picture", tmp_path / "reliability.pdf")
+    assert (code, out) == (2, "")
+    assert "reliability.pdf has another suffix than .png" in err
+
+
 def test_a_picture_that_cannot_be_written_costs_no_time(evaluate, tmp_path):
     code, out, err = evaluate("--picture", tmp_path / "missing/a.png")
     assert (code, out) == (2, "")

@@ -84,7 +84,7 @@ def test_a_changed_recipe_does_not_go_on(train, tmp_path):
     changed.write_text(RECIPE.replace("seed = 3", "seed = 4"), encoding="utf-8")
     code, _, err = train(recipe=changed)
     assert code == 2
-    assert "was saved by another recipe, or from another start, than this run's" in err
+    assert "was saved by another recipe, from another start or on another corpus than this run's" in err
     assert "give an empty --output folder" in err
 
 
@@ -121,6 +121,68 @@ def test_without_validation_recordings_nothing_is_calibrated(train, tmp_path):
     assert code == 0
     assert read_config(tmp_path / "model").calibration == CalibrationConfig()
     assert err.splitlines() == [f"wrote {tmp_path / 'model'}: 3 scenes, 5 events"]
+
+
+def test_what_cannot_be_calibrated_is_not_trained(train, tmp_path):
+    recipe = tmp_path / "none.toml"
+    text = RECIPE.replace("validation_share = 0.3", "validation_share = 0.000001")
+    recipe.write_text(text, encoding="utf-8")
+    code, _, err = train(recipe=recipe)
+    assert code == 2
+    assert "has no validation recordings under recipe 'tiny'" in err
+    assert "step" not in err
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_model_is_there_when_it_is_calibrated(train, tmp_path, monkeypatch):
+    def stop(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("compactcli.tuning.fit_calibration", stop)
+        assert train("--quiet")[0] == 130
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"state.pt", "log.jsonl", "recipe.toml"}
+    assert train("--quiet")[0] == 0
+    assert read_config(tmp_path / "model").calibration != CalibrationConfig()
+
+
+def test_what_a_recipe_may_have_misspelled_is_said(train, tmp_path):
+    recipe = tmp_path / "misspelled.toml"
+    recipe.write_text(RECIPE.replace('ambience = ["downpour"]', 'ambience = ["downpuor"]'), encoding="utf-8")
+    code, _, err = train(recipe=recipe)
+    assert code == 0
+    assert err.startswith("warning: scene 'rain' names 'ambience/downpuor', which the corpus does not have\n")
+    assert "warning" not in train("--quiet", recipe=recipe, output=tmp_path / "other")[2]
+
+
+def test_a_folder_with_another_model_is_left_alone(train, tmp_path):
+    assert train("--quiet")[0] == 0
+    (tmp_path / "model/state.pt").unlink()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    code, _, err = train()
+    assert code == 2
+    assert f"error: --output {tmp_path / 'model'} holds a model, and no state of a training to go on from" in err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("-", "--output - would be standard output, expected the name of a folder"),
+        ("/", "--output / has no name, expected one for the model"),
+        ("taken", "--output taken is not a folder, expected the name of one"),
+        ("taken/model", "--output taken/model is not a folder, expected the name of one"),
+        ("/proc/model", "/proc/model cannot be written"),
+        ("\udce9", "is not UTF-8, expected a name that the model's settings can hold"),
+    ],
+)
+def test_places_where_no_model_can_be(train, tmp_path, monkeypatch, output, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("here")
+    code, _, err = train(output=output)
+    assert code == 2
+    assert message in err
+    assert (tmp_path / "taken").read_text() == "here"
 
 
 def test_a_fold_that_is_not_there_ends_with_2(train, tmp_path):

@@ -60,7 +60,7 @@ def test_a_partial_table_leaves_the_defaults():
             r"here has unknown settings \['treshold'\], expected some of \['threshold'",
         ),
         (NetworkConfig, {"context": [{"width": 3}]}, r"here\.context\[0\] has unknown settings \['width'\]"),
-        (NetworkConfig, {"stages": [{"channels": 8}]}, r"here\.stages\[0\] lacks settings: .*n_blocks"),
+        (NetworkConfig, {"stages": [{"channels": 8}]}, r"here\.stages\[0\] lacks the settings \['n_blocks'\]"),
         (FeatureConfig, 3, "here is int, expected a table of settings"),
         (FeatureConfig, {"n_mels": "64"}, "here.n_mels is '64', expected int"),
         (FeatureConfig, {"n_mels": 64.0}, "here.n_mels is 64.0, expected int"),

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from compactcli.datasets import (
     TEST,
     TRAIN,
     VALIDATION,
+    doubts,
     music_track,
     read_corpus,
     read_table,
     share_of,
 )
 from compactcli.errors import ManifestError
-from compactcli.recipe import SplitConfig
+from compactcli.recipe import SceneConfig, SplitConfig
 
 FOLDERS = ("esc50", "urbansound8k", "ambience", "speech", "music", "effects")
 
@@ -148,7 +150,7 @@ def test_no_source_recording_is_on_two_sides(tiny_recipe, clips, validation_fold
         if item.file.startswith("5-") and item.folder == "esc50":
             assert item.split == TEST
         if item.split == VALIDATION:
-            assert item.folder in validation_folders
+            assert not validation_folders or item.folder in validation_folders
 
 
 def test_test_shares_go_by_the_hash_of_the_source(tiny_corpus, tiny_recipe):
@@ -197,3 +199,47 @@ def test_a_table_without_its_columns_is_refused(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"file\n\xff\n")
     with pytest.raises(ManifestError, match=r"binary.csv' cannot be read: 'utf-8' codec"):
         read_table(tmp_path / "binary.csv", ("file",))
+
+
+def test_without_names_all_folders_validate(tiny_corpus, tiny_recipe):
+    split = dataclasses.replace(tiny_recipe.split, validation_folders=(), validation_share=0.9)
+    recordings = read_corpus(tiny_corpus, dataclasses.replace(tiny_recipe, split=split))
+    assert {item.folder for item in recordings if item.split == VALIDATION} > {"esc50", "ambience"}
+
+
+def test_tables_that_are_not_used_need_not_be_there(tiny_corpus, tiny_recipe, tmp_path):
+    (tmp_path / "music").mkdir()
+    shutil.copy(tiny_corpus / "music/music.csv", tmp_path / "music")
+    alone = dataclasses.replace(tiny_recipe, split=SplitConfig(folders=("music",)))
+    assert [item.folder for item in read_corpus(tmp_path, alone)] == ["music"] * 3
+    with pytest.raises(ManifestError, match=r"table '.*esc50.csv' cannot be read"):
+        read_corpus(tmp_path, dataclasses.replace(tiny_recipe, split=SplitConfig(folders=("music", "esc50"))))
+
+
+def test_a_table_of_a_spreadsheet_is_read(tmp_path):
+    (tmp_path / "table.csv").write_text("file,label\r\na.wav,dog\r\n", encoding="utf-8-sig")
+    assert read_table(tmp_path / "table.csv", ("file", "label")) == [{"file": "a.wav", "label": "dog"}]
+
+
+@pytest.mark.parametrize("times", ["0.5,half", "1.5,0.5", "-1,2", "nan,1", "0.5,inf", "0.5"])
+def test_times_that_are_none_are_refused(tiny_corpus, tiny_recipe, tmp_path, times):
+    shutil.copytree(tiny_corpus, tmp_path / "own", ignore=shutil.ignore_patterns("*.wav"))
+    (tmp_path / "own/speech/segments.csv").write_text(f"file,onset_s,offset_s\na.wav,{times}\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"segments.csv' says that 'a.wav' sounds from .* to .*, expected seconds"):
+        read_corpus(tmp_path / "own", tiny_recipe)
+
+
+def test_what_may_be_misspelled_is_found(tiny_corpus, tiny_recipe):
+    assert doubts(tiny_recipe, read_corpus(tiny_corpus, tiny_recipe)) == []
+    wrong = dataclasses.replace(
+        tiny_recipe,
+        events=dataclasses.replace(tiny_recipe.events, classes=(*tiny_recipe.events.classes, "unicorn")),
+        scenes={**tiny_recipe.scenes, "sea": SceneConfig(recordings={"esc50": ("waves",)})},
+        split=dataclasses.replace(tiny_recipe.split, test_folds={"esc50": ("5",), "urbansound8k": ("9",)}),
+    )
+    assert doubts(wrong, read_corpus(tiny_corpus, wrong)) == [
+        "no recording trains the events unicorn",
+        "no recording trains the scenes sea",
+        "scene 'sea' names 'esc50/waves', which the corpus does not have",
+        "nothing of urbansound8k is held out for testing, though [split] names it",
+    ]

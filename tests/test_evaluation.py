@@ -8,6 +8,7 @@ from compactcli.conditions import CLEAN, Condition
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.datasets import TEST, VALIDATION
 from compactcli.detection import detect_events
+from compactcli.diagrams import draw_reliability
 from compactcli.engine.base import LogitChunk
 from compactcli.errors import ManifestError
 from compactcli.evaluation import (
@@ -233,6 +234,23 @@ def test_a_condition_changes_what_is_heard_and_nothing_else(held_out):
     clean = evaluate(oracle, held_out, n_soundscapes=N_SOUNDSCAPES)
     assert clean.condition is CLEAN
     assert clean.scenes.accuracy == 1
+
+
+@pytest.mark.parametrize("gone", ["esc50", "urbansound8k", "scenes"])
+def test_what_a_corpus_does_not_hold_out_has_no_figures(held_out, gone, monkeypatch):
+    oracle = Oracle(held_out)
+    if gone == "scenes":
+        monkeypatch.setattr(held_out, "scenes", lambda: iter(()))
+    else:
+        monkeypatch.setattr(held_out, "recordings", [item for item in held_out.recordings if item.folder != gone])
+    figures = evaluate(oracle, held_out, n_soundscapes=2)
+    plain = json.loads(json.dumps(figures.to_dict(), allow_nan=False))
+    missing = {"scenes", "scene_clips"} if gone == "scenes" else {gone}
+    assert {name for name, value in plain.items() if value is None} == missing
+    assert not any(what.lower().replace("-", "").startswith(gone) for what, _, _ in figures.summary())
+    assert len(figures.summary()) == (11 if gone == "scenes" else 14)
+    assert (figures.scene_confusions(3) == []) == (gone == "scenes" or figures.scenes.accuracy == 1)
+    assert draw_reliability(figures).startswith(b"\x89PNG")
 
 
 def test_noise_has_its_level_and_colour(held_out):

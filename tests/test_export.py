@@ -29,7 +29,7 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
 facts = session.get_modelmeta().custom_metadata_map
 scenes, events = json.loads(facts["scenes"]), json.loads(facts["events"])
-frame_s, threshold = json.loads(facts["frame_s"]), json.loads(facts["detection"])["threshold"]
+frame_s, detection = json.loads(facts["frame_s"]), json.loads(facts["detection"])
 
 with wave.open(sys.argv[2]) as file:  # 16-bit, mono, at the rate that the model takes
     if (file.getnchannels(), file.getsampwidth(), str(file.getframerate())) != (1, 2, facts["sample_rate"]):
@@ -40,6 +40,7 @@ scene_scores, event_scores = session.run(["scenes", "events"], {"waveform": wave
 best = scene_scores[0].argmax()
 print(f"{scenes[best]} {scene_scores[0, best]:.2f}")
 for label, scores in zip(events, event_scores[0].T):  # one row of frames for each class
+    threshold = detection["class_thresholds"].get(label, detection["threshold"])
     active = np.pad(scores >= threshold, 1)
     edges = np.flatnonzero(active[1:] != active[:-1])
     for first, last in edges.reshape(-1, 2):

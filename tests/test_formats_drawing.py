@@ -172,6 +172,7 @@ def test_a_damaged_recording_says_so():
     ("path", "shown"),
     [
         ("$x_1$ ^{2}.wav", "$x_1$ ^{2}.wav"),
+        (r"night$1_$2\$.wav", r"night$1_$2\$.wav"),
         ("a\nb\x01\x1f.wav", "a␊b␁␟.wav"),
         ("caf\udce9\ufffe\uffff\x7f\x85.wav", "caf\ufffd\ufffd\ufffd\ufffd\ufffd.wav"),
         ("<b>&.wav", "<b>&.wav"),

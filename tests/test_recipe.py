@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from tiny_corpus import RECIPE
 
 from compactcli.errors import ConfigError
 from compactcli.plainjson import from_json, to_json
-from compactcli.recipe import OptimisationConfig, Recipe, SceneLayer, SplitConfig, read_recipe, with_fold
+from compactcli.recipe import MixConfig, OptimisationConfig, Recipe, SceneLayer, SplitConfig, read_recipe, with_fold
 
 RELEASED = Path(__file__).parent.parent / "models/compactnet/recipe.toml"
 
@@ -59,7 +60,7 @@ def test_the_released_recipe_is_consistent():
     ("text", "message"),
     [
         ("name = ", r"recipe '.*recipe.toml' cannot be read: Invalid value"),
-        ('name = "x"\nversion = "1"\n', r"recipe.toml lacks settings: .*'split', 'scenes', and 'events'"),
+        ('name = "x"\nversion = "1"\n', r"recipe.toml lacks the settings \['split', 'scenes', 'events'\]"),
         (RECIPE.replace("seed = 3", "sead = 3"), r"recipe.toml has unknown settings \['sead'\]"),
         (RECIPE.replace("clip_s", "clip_length"), r"recipe.toml.mix has unknown settings \['clip_length'\]"),
         (RECIPE.replace("steps = 6", 'steps = "six"'), r"recipe.toml.optimisation.steps is 'six', expected int"),
@@ -155,3 +156,33 @@ def test_a_recipe_may_be_based_on_another(tmp_path):
     other.write_text('based_on = "recipe.toml"\n[mix]\nclip_length = 2.0\n', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"other.toml.mix has unknown settings \['clip_length'\]"):
         read_recipe(other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (SplitConfig, {"folders": ("esc5",)}, r"\[split\] names the folders \['esc5'\], expected some of \['esc50',"),
+        (SplitConfig, {"test_folds": {"ecs50": ("5",)}}, r"\[split\] names the folders \['ecs50'\]"),
+        (MixConfig, {"event_clips": -1.0}, "event_clips is -1.0, expected a number from 0 up"),
+        (
+            MixConfig,
+            dict.fromkeys(("event_clips", "scene_clips", "soundscapes", "simulated_scenes"), 0.0),
+            "event_clips, .*, noise_clips are all 0, expected clips of some kind",
+        ),
+        (MixConfig, {"clip_s": 0.0}, "clip_s is 0.0, expected at least 0.2 s"),
+        (MixConfig, {"noise_probability": 1.5}, "noise_probability is 1.5, expected 0 to 1"),
+        (MixConfig, {"spectrum_share": -0.5}, "spectrum_share is -0.5, expected 0 to 1"),
+        (MixConfig, {"gain_db": (5.0, -5.0)}, r"gain_db is \[5.0, -5.0\], expected lowest, highest"),
+        (MixConfig, {"events_per_soundscape": (4, 1)}, r"events_per_soundscape is \[4, 1\], expected lowest"),
+        (MixConfig, {"events_per_soundscape": (-1, 1)}, "events_per_soundscape begins with -1, expected 0 or more"),
+        (MixConfig, {"stretch": 0.5}, "stretch is 0.5, expected a factor from 1 up"),
+        (MixConfig, {"filter_db": -1.0}, "filter_db is -1.0, expected a number from 0 up"),
+        (OptimisationConfig, {"learning_rate": math.nan}, "learning_rate is nan, expected more than 0"),
+        (OptimisationConfig, {"frame_weight": -1.0}, "frame_weight is -1.0, expected a number from 0 up"),
+        (OptimisationConfig, {"save_every": 0}, "save_every is 0, expected at least 1"),
+        (OptimisationConfig, {"validate_every": 0}, "validate_every is 0, expected at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(kind, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        kind(**settings)

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from compactcli.checkpoint import load_network, save_model
 from compactcli.config import ModelConfig
 from compactcli.datasets import DROPPED, TEST, VALIDATION, read_corpus
 from compactcli.engine import load_engine
-from compactcli.errors import ConfigError, ManifestError
+from compactcli.errors import CompactError, ConfigError, ManifestError
 from compactcli.evaluation import hear, tag_scores
 from compactcli.heldout import HeldOut
 from compactcli.mixing import Mixer
@@ -144,7 +146,7 @@ def test_the_state_of_another_recipe_is_refused(run, tiny_recipe, tmp_path):
     before = (tmp_path / "output/state.pt").read_bytes()
     other = with_steps(tiny_recipe, learning_rate=1e-3)
     with pytest.raises(
-        ConfigError, match=r"'.*state.pt' was saved by another recipe, or from another start, than this run's"
+        ConfigError, match=r"'.*state.pt' was saved by another recipe, from another start or on another corpus"
     ) as error:
         run("output", recipe=other)
     assert "empty --output folder" in error.value.hint
@@ -153,8 +155,87 @@ def test_the_state_of_another_recipe_is_refused(run, tiny_recipe, tmp_path):
 
 def test_the_state_of_another_start_is_refused(run, tiny_model):
     run("output")
-    with pytest.raises(ConfigError, match=r"was saved by another recipe, or from another start, than this run's"):
+    with pytest.raises(ConfigError, match=r"was saved by another recipe, from another start or on another corpus"):
         run("output", start=tiny_model)
+
+
+def test_the_state_of_another_corpus_is_refused(run, tiny_corpus, tmp_path):
+    run("output")
+    shutil.copytree(tiny_corpus, tmp_path / "moved")
+    run("output", corpus=tmp_path / "moved")  # the same wherever it lies
+    table = tmp_path / "moved/esc50/esc50.csv"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"was saved by another recipe, from another start or on another corpus"):
+        run("output", corpus=tmp_path / "moved")
+
+
+@pytest.mark.parametrize("content", [{"step": 3}, [1, 2]])
+def test_a_state_that_is_none_is_refused(run, tmp_path, content):
+    (tmp_path / "output").mkdir()
+    torch.save(content, tmp_path / "output/state.pt")
+    with pytest.raises(ConfigError, match=r"state.pt' is no training state") as caught:
+        run("output")
+    assert caught.value.hint == "remove the file to start afresh"
+
+
+def test_a_full_disk_is_said_and_the_last_state_stays(run, tiny_recipe, tmp_path, monkeypatch):
+    with pytest.raises(StoppedError):
+        run("output", stop_at=4)
+    before = (tmp_path / "output/state.pt").read_bytes()
+
+    def fail(path, _content):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail)
+        with pytest.raises(CompactError, match=r"state.pt' cannot be written \(No space left on device\)") as caught:
+            run("output")
+    assert "it goes on from what was saved last" in caught.value.hint
+    assert {path.name for path in (tmp_path / "output").iterdir()} == {"state.pt", "log.jsonl"}
+    assert (tmp_path / "output/state.pt").read_bytes() == before
+
+
+def test_the_log_of_a_run_that_went_on_is_that_of_one_that_did_not(run, tiny_recipe, tmp_path):
+    recipe = with_steps(tiny_recipe, validate_every=1, save_every=2)
+    run("whole", recipe=recipe)
+    with pytest.raises(StoppedError):
+        run("stopped", recipe=recipe, stop_at=3)
+    with (tmp_path / "stopped/log.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"step": 4, "los')  # as a process that is killed leaves it
+    run("stopped", recipe=recipe)
+
+    def losses(name):
+        lines = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        return [(line["step"], line["losses"]) for line in lines]
+
+    assert [step for step, _ in losses("stopped")] == [1, 2, 3, 4, 5, 6]
+    assert losses("stopped") == losses("whole")
+
+
+def test_nothing_is_left_behind_where_nothing_can_be_trained(run, tiny_recipe, tmp_path):
+    everything = dataclasses.replace(tiny_recipe.split, folders=("esc50",), test_folds={"esc50": tuple("12345")})
+    with pytest.raises(ManifestError, match=r"corpus '.*' has no recordings that train under recipe 'tiny'"):
+        run("output", recipe=dataclasses.replace(tiny_recipe, split=everything))
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_corpus_of_one_table_is_enough(run, tiny_corpus, tiny_recipe, tmp_path):
+    shutil.copytree(tiny_corpus / "esc50", tmp_path / "own/esc50")
+    alone = dataclasses.replace(
+        tiny_recipe,
+        split=dataclasses.replace(tiny_recipe.split, folders=("esc50",)),
+        mix=dataclasses.replace(tiny_recipe.mix, response_probability=0.0),
+        events=dataclasses.replace(tiny_recipe.events, unsure=(), teacher={}),
+    )
+    with pytest.raises(ManifestError, match=r"teacher outputs of 'esc50' cannot be read") as caught:
+        run("output", recipe=alone, corpus=tmp_path / "own")
+    assert "set teacher_weight and embedding_weight to 0" in caught.value.hint
+    alone = with_steps(alone, teacher_weight=0.0, embedding_weight=0.0)
+    _, reports = run("output", recipe=alone, corpus=tmp_path / "own")
+    assert reports[-1].losses["teacher"] == reports[-1].losses["embedding"] == 0
+    assert reports[-1].losses["tag"] > 0
 
 
 def test_trained_weights_are_averaged_with_those_of_the_start(run, tiny_model, tiny_recipe):

@@ -7,6 +7,7 @@
 import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -138,5 +139,7 @@ def _say_bug(error: Exception, *, with_traceback: bool) -> None:
     if with_traceback and sys.stderr is not None:
         sys.stderr.write("".join(traceback.format_exception(error)))
     text = " ".join(str(error).split())
-    hint = None if with_traceback else "run it again with --verbose and report what it prints"
-    say_error(CompactError(f"this is a bug in compact: {type(error).__name__}: {text}", hint=hint))
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    hint = "report it with the command and what compact --version prints"
+    message = f"this is a bug in compact: {type(error).__name__}: {text} ({Path(place.filename).name}:{place.lineno})"
+    say_error(CompactError(message, hint=hint))

@@ -21,6 +21,7 @@ from compactcli.cli.stopping import StoppedError
 from compactcli.cli.summary import Summary
 from compactcli.cli.work import ModelFacts, Outcome, Task, Work, failure
 from compactcli.cli.writing import open_document
+from compactcli.formats.writer import TELLS_FAILURES
 from compactcli.inference import StageTimes
 
 Put = Callable[[Input, Outcome], None]
@@ -158,6 +159,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
     summary = Summary(n_skipped=run.n_skipped)
     times, writing_s = StageTimes(), 0.0
     failures: list[str] = []
+    told = batch.failures is not None or not TELLS_FAILURES.isdisjoint(run.formats)
     streams = run.folder is None and batch.output is None and run.formats != ("table",)
     with contextlib.ExitStack() as stack:
         put = _open_results(run, stack, alone=journal is not None)
@@ -171,7 +173,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                     times.add(outcome.times)
                 if outcome.error is not None:
                     failures.append(item.word)
-                _comment(item, outcome, only=len(run.inputs) == 1, quiet=batch.quiet)
+                _comment(item, outcome, only=len(run.inputs) == 1, told=told, quiet=batch.quiet)
                 before_s = time.monotonic()
                 put(item, outcome)
                 writing_s += time.monotonic() - before_s
@@ -245,9 +247,9 @@ def _outcomes(
             yield item, outcome, True
 
 
-def _comment(item: Input, outcome: Outcome, *, only: bool, quiet: bool) -> None:
-    # hints for a thousand files would bury their messages
-    if outcome.error is not None and (only or not quiet):
+def _comment(item: Input, outcome: Outcome, *, only: bool, told: bool, quiet: bool) -> None:
+    # no failure stays untold; hints for a thousand files would bury their messages
+    if outcome.error is not None and (only or not quiet or not told):
         say_error(outcome.error, with_hint=only)
     if outcome.record.status == "partial" and not quiet:
         say_warning(f"{item.name} is damaged and analysed as far as it goes: {outcome.record.error_message}")

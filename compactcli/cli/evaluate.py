@@ -46,7 +46,8 @@ def evaluate(
         typer.Option(
             "--picture",
             metavar="FILE",
-            help="Draw how often scores are right here, as PNG; a file that is there is replaced.",
+            help="Draw how often scores are right here, as PNG, of the first condition; a file that is there is "
+            "replaced.",
             show_default=False,
         ),
     ] = None,
@@ -72,6 +73,7 @@ def evaluate(
     from compactcli.conditions import CLEAN, make_conditions
     from compactcli.datasets import TEST
     from compactcli.engine import load_engine
+    from compactcli.errors import ConfigError
     from compactcli.evaluation import evaluate as measure
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe
@@ -79,6 +81,8 @@ def evaluate(
     if picture is not None:
         require_canvas("compact evaluate --picture")
     check_output(picture, overwrite=True, inputs=(), option="--picture")
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise ConfigError(f"--picture {picture} has another suffix than .png", hint="pictures of scores are PNG files")
     folder = find_model(model or DEFAULT_MODEL)
     recipe = read_recipe(folder / "recipe.toml")
     engine = load_engine(folder, device=device, graph=graph, precision=precision)
@@ -131,6 +135,8 @@ def _print_table(console: "Console", figures: "Evaluation", *, titled: bool) -> 
         table.add_row(name, value, over)
     console.print(table)
     console.print()
+    if figures.scenes is None:
+        return
     confusions = plain_table("true scene", "heard as", "recordings", numbers=("recordings",))
     for truth, heard, recordings in figures.scene_confusions(10):
         confusions.add_row(truth, heard, str(recordings))

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, WEIGHTS, copy_model
+from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS, copy_model
 from compactcli.cli.options import STDIN
 from compactcli.cli.output import check_folder, unwritable
 from compactcli.config import ModelConfig
@@ -28,17 +28,7 @@ def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Se
         ConfigError: It is ``-`` or has a name that no model can have, something is there that may not be replaced, or
             the folder around it is missing or takes no files.
     """
-    if folder == STDIN:
-        raise ConfigError("--output - would be standard output, expected the name of a folder", hint="name a folder")
-    if not folder.resolve().name:
-        raise ConfigError(f"--output {folder} has no name, expected one for the model", hint="name a new folder")
-    try:
-        folder.resolve().name.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(
-            f"--output {folder} is not UTF-8, expected a name that the model's settings can hold",
-            hint="choose another name",
-        ) from error
+    _check_name(folder)
     if folder.is_symlink() or folder.exists():
         _check_existing(folder, overwrite=overwrite, model=model)
     real = folder.resolve()
@@ -51,6 +41,45 @@ def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Se
             hint="make the folder first",
         )
     check_folder(parent, name=str(folder))
+
+
+def check_run_output(folder: Path) -> None:
+    """Refuse a folder that no training can write or go on in, before any work is done.
+
+    Args:
+        folder: Where the state, the log and the model will be.
+
+    Raises:
+        ConfigError: It is ``-``, no folder, takes no files, or holds a model that was not trained there.
+    """
+    _check_name(folder)
+    if (folder / CONFIG).exists() and not (folder / STATE).exists():
+        raise ConfigError(
+            f"--output {folder} holds a model, and no state of a training to go on from; expected a new folder",
+            hint="choose another name",
+            code="output-exists",
+        )
+    # the folders around it are made with it
+    around = folder.absolute()
+    while not around.exists() and not around.is_symlink():
+        around = around.parent
+    if not around.is_dir():
+        raise ConfigError(f"--output {folder} is not a folder, expected the name of one", hint="choose another name")
+    check_folder(around, name=str(folder))
+
+
+def _check_name(folder: Path) -> None:
+    if folder == STDIN:
+        raise ConfigError("--output - would be standard output, expected the name of a folder", hint="name a folder")
+    if not folder.resolve().name:
+        raise ConfigError(f"--output {folder} has no name, expected one for the model", hint="name a new folder")
+    try:
+        folder.resolve().name.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"--output {folder} is not UTF-8, expected a name that the model's settings can hold",
+            hint="choose another name",
+        ) from error
 
 
 def _check_existing(folder: Path, *, overwrite: bool, model: Path) -> None:

@@ -43,9 +43,10 @@ def train(
     import dataclasses
 
     from compactcli.checkpoint import find_model, read_config
-    from compactcli.cli.console import say
+    from compactcli.cli.console import say, say_warning
+    from compactcli.cli.model_output import check_run_output
     from compactcli.cli.steps import StepProgress, cache_folder
-    from compactcli.datasets import VALIDATION
+    from compactcli.datasets import VALIDATION, doubts, read_corpus
     from compactcli.engine.torch import choose_device
     from compactcli.heldout import HeldOut
     from compactcli.recipe import read_recipe, with_fold
@@ -57,7 +58,11 @@ def train(
         recipe = with_fold(recipe, fold)
     if seed is not None:
         recipe = dataclasses.replace(recipe, seed=seed)
+    check_run_output(output)
     chosen = choose_device(device)
+    if not quiet:
+        for doubt in doubts(recipe, read_corpus(corpus, recipe)):
+            say_warning(doubt)
     with StepProgress(active=not quiet) as progress:
 
         def report(state: "Progress") -> None:
@@ -68,6 +73,17 @@ def train(
                     f"step {state.step} of {state.steps}, {state.clips_per_s:.0f} clips/s; validation: {figures}"
                 )
 
+        held_out = None
+        if recipe.split.validation_share > 0:
+            # before the training: what there is nothing to calibrate on would be known too late
+            held_out = HeldOut(
+                corpus,
+                recipe,
+                split=VALIDATION,
+                cache=cache_folder(cache),
+                loading=lambda done, total: progress.show("validation log-mels", done, total),
+            )
+            held_out.check()
         network = train_network(
             recipe,
             corpus,
@@ -78,11 +94,8 @@ def train(
             loading=lambda done, total: progress.show("log-mels", done, total),
             start=None if start is None else find_model(start),
         )
-        held_out = None
-        if recipe.split.validation_share > 0:
-            held_out = HeldOut(corpus, recipe, split=VALIDATION, cache=cache_folder(cache))
+        _keep_recipe(recipe_path, recipe, output / "recipe.toml")
         release(network, recipe, held_out, output, report=progress.counter("calibration"))
-    _keep_recipe(recipe_path, recipe, output / "recipe.toml")
     if not quiet:
         config = read_config(output)
         say(f"wrote {output}: {len(config.scenes)} scenes, {len(config.events)} events")

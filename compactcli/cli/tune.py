@@ -76,8 +76,8 @@ def tune(
 ) -> None:
     """Fit a model's detection settings, not its weights, to recordings that you have labelled.
 
-    What is fitted has to prove itself on recordings that it was not fitted on; else the model's own settings stay,
-    --output is not written, and the exit code is 1.
+    What is fitted has to prove itself on recordings that it was not fitted on; else the model's own settings stay, and
+    where --output was to be written, the exit code is 1.
 
     Example: compact tune recordings/ --reference events.tsv --output my-model
     """

@@ -201,7 +201,9 @@ def _widest_that_fits(texts: Sequence[str]) -> str:
     from matplotlib.textpath import TextPath
 
     def fits(text: str) -> bool:
-        width_points = TextPath((0.0, 0.0), text, size=CAPTION_POINTS).get_extents().width
+        # two dollar signs would be the ends of a formula
+        plain = text.replace("$", r"\$")
+        width_points = TextPath((0.0, 0.0), plain, size=CAPTION_POINTS).get_extents().width
         return bool(width_points <= 72 * CAPTION_WIDTH_IN)
 
     return texts[min(bisect.bisect_left(texts, True, key=fits), len(texts) - 1)]

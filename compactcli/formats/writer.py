@@ -5,6 +5,9 @@ from typing import Any, BinaryIO, Protocol
 from compactcli.errors import ConfigError
 from compactcli.records import Record
 
+# with a place for recordings that failed
+TELLS_FAILURES = frozenset({"table", "json", "jsonl", "csv"})
+
 
 class Writer(Protocol):
     """Turns records into the text of one document, piece by piece."""

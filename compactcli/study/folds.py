@@ -13,7 +13,7 @@ from pathlib import Path
 from compactcli.checkpoint import WEIGHTS
 from compactcli.datasets import TEST
 from compactcli.engine import Engine
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, ManifestError
 from compactcli.evaluation import hear, tagging_metrics
 from compactcli.heldout import HeldOut
 from compactcli.plainjson import from_json, to_json
@@ -113,6 +113,10 @@ def measure_fold(
     fold = held_fold(recipe)
     held_out = HeldOut(corpus, recipe, split=TEST, cache=cache)
     metrics, _ = tagging_metrics(lambda waveform: hear(engine, waveform), engine.config, held_out, FOLDED, report)
+    if metrics is None:
+        raise ManifestError(
+            f"corpus '{corpus}' has no clips of ESC-50's fold {fold}", hint="point --corpus at the corpus"
+        )
     options = recipe.optimisation
     return FoldFigure(
         recipe=recipe.name,
