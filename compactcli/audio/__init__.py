@@ -12,7 +12,8 @@ A recording counts as damaged when
 - a RIFF, RF64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file, or that of a CAF any.
   Some sizes are what programs write that do not know the length, see ``chunks.is_unknown_size``, and promise nothing;
 - a WAV goes on behind what its header promises with what may be sound, which is heard, or with another recording;
-- an Ogg stream does not end with a whole last page, or anything follows it;
+- an Ogg stream does not end with a whole last page, a page at its beginning is damaged, or something follows it that
+  is no stream like it;
 - MPEG frames follow behind the end that an MP3 promises;
 - more than 0.2 s of what an MP4, Matroska or WavPack header promises is missing, or is left out between two time
   stamps of any container. AMR and raw AAC promise nothing.

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from compactcli.audio.header import UNKNOWN_FRAMES
 from compactcli.errors import AudioError
 
 
@@ -23,27 +24,29 @@ class ChainedDecoder:
     """
 
     def __init__(self, openers: Sequence[Callable[[], soundfile.SoundFile]]) -> None:
-        self.damage: str | None = None
         with openers[0]() as first:
             self.samplerate: int = first.samplerate
             self.channels: int = first.channels
             self.format: str = first.format
             self.subtype: str = first.subtype
             self.frames: int = first.frames
+            self.damage: str | None = first.damage
             logs = [first.extra_info]
         n_heard = 1
         for opener in openers[1:]:
             try:
                 with opener() as stream:
                     layout = (stream.samplerate, stream.channels)
-                    n_frames, log = stream.frames, stream.extra_info
+                    n_frames, log, damage = stream.frames, stream.extra_info, stream.damage
             except AudioError:
-                self.damage = self._not_heard("it cannot be read")
+                self.damage = self.damage or self._not_heard("it cannot be read")
                 break
             if layout != (self.samplerate, self.channels):
-                self.damage = self._not_heard(f"it has {layout[0]} Hz and {layout[1]} channel{'s'[: layout[1] > 1]}")
+                channels = f"{layout[1]} channel{'s' if layout[1] > 1 else ''}"
+                self.damage = self.damage or self._not_heard(f"it has {layout[0]} Hz and {channels}")
                 break
             self.frames += n_frames
+            self.damage = self.damage or damage
             logs.append(log)
             n_heard += 1
         self.extra_info = "\n".join(logs)
@@ -51,8 +54,9 @@ class ChainedDecoder:
         self._stream: soundfile.SoundFile | None = None
 
     def _not_heard(self, reason: str) -> str:
-        at_s = self.frames / self.samplerate
-        return f"another stream follows at {at_s:.2f} s, which was not heard: {reason}"
+        # a stream that was cut or is followed by something else may not know its length
+        place = f" at {self.frames / self.samplerate:.2f} s" if self.frames < UNKNOWN_FRAMES else ""
+        return f"another stream follows{place}, which was not heard: {reason}"
 
     def read(self, *, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Fill ``out`` with the next frames; see ``Decoder``."""

@@ -16,7 +16,7 @@ from compactcli.audio.chunks import INSERTED_AT, WHOLE, View, find_view
 from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
 from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
-from compactcli.audio.pages import PAGE_MAGIC, stream_starts
+from compactcli.audio.pages import PAGE_MAGIC, find_streams
 from compactcli.errors import AudioError, reason_of
 
 # Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
@@ -259,14 +259,12 @@ def _open_chunks(name: str, file: IO[bytes], *, is_wav: bool) -> soundfile.Sound
 
 def _open_ogg(name: str, file: IO[bytes]) -> soundfile.SoundFile | ChainedDecoder:
     try:
-        starts = stream_starts(file)
+        streams = find_streams(file)
     except OSError:  # a failing disk, as above
-        starts = [0]
-    if len(starts) == 1:
         return _open_decoder(name, file)
-    stops = [*starts[1:], file.seek(0, os.SEEK_END)]
-    views = [View(start=start, size=stop - start) for start, stop in zip(starts, stops, strict=True)]
-    return ChainedDecoder([partial(_open_decoder, name, file, view) for view in views])
+    views = [View(start=item.start, size=item.stop - item.start, damage=item.damage) for item in streams]
+    openers = [partial(_open_decoder, name, file, view) for view in views]
+    return openers[0]() if len(openers) == 1 else ChainedDecoder(openers)
 
 
 def _open_decoder(name: str, file: IO[bytes], view: View = WHOLE, *, is_wav: bool = False) -> soundfile.SoundFile:

@@ -9,7 +9,7 @@ from compactcli.audio.decoder import Decoder
 from compactcli.audio.limits import AudioLimits, check_duration, check_layout
 
 # Headers with this many frames or more mean "unknown"; streamed FLAC gives 2**63 - 1.
-_UNKNOWN_FRAMES = 2**40
+UNKNOWN_FRAMES = 2**40
 _SIZE_TOLERANCE_BYTES = 64
 _CHUNK_CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _DS64_CUT = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
@@ -56,7 +56,7 @@ def check_header(name: str, decoder: Decoder, limits: AudioLimits) -> AudioInfo:
         path=name,
         sample_rate=decoder.samplerate,
         n_channels=decoder.channels,
-        n_frames=decoder.frames if 0 <= decoder.frames < _UNKNOWN_FRAMES else None,
+        n_frames=decoder.frames if 0 <= decoder.frames < UNKNOWN_FRAMES else None,
         container=decoder.format,
         encoding=decoder.subtype,
     )
@@ -83,10 +83,8 @@ def cut_in_header(decoder: Decoder) -> str | None:
         if found + _SIZE_TOLERANCE_BYTES < promised and not is_unknown_size(promised):
             return say_cut(promised=promised, found=found)
     ds64 = _DS64_CUT.search(log)
-    if ds64 is not None and int(ds64[1]) < int(ds64[2]) < _UNKNOWN_FRAMES:
+    if ds64 is not None and int(ds64[1]) < int(ds64[2]) < UNKNOWN_FRAMES:
         return f"the file holds {ds64[1]} of the {ds64[2]} frames promised"
-    if "lacks an end-of-stream bit" in log:
-        return "the Ogg stream does not end with a whole last page"
-    if "Junk after the last page" in log:
-        return "more follows behind the end of its Ogg stream, which was not heard"
+    if "looking for the next page. Corrupted bitstream" in log:
+        return "a page at its beginning is damaged, and times count from the first sound that could be decoded"
     return None
