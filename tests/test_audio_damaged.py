@@ -15,6 +15,7 @@ from own_process import TESTS, run_python
 from compactcli.audio import open_audio
 from compactcli.errors import AudioError
 from compactcli.inference import classify_recording
+from compactcli.process import OWN_PROCESS
 
 RATE = 16000
 
@@ -238,8 +239,29 @@ def test_disk_that_fails_halfway_leaves_a_damaged_recording(write_recording, noi
     assert 0 < len(waveform) < 20 * RATE
 
 
+@pytest.fixture
+def command_line(monkeypatch):
+    """As in a process of the command line, which standard error belongs to."""
+    monkeypatch.setattr(OWN_PROCESS, "is_set", lambda: True)
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_a_library_leaves_the_standard_error_of_its_process_alone(owned, write_recording, noise, monkeypatch, capfd):
+    path = write_recording("a.mp3", noise(2.0))
+    read = soundfile.SoundFile.read
+
+    def read_while_others_write(self, *arguments, **options):
+        os.write(2, b"from another thread\n")
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(OWN_PROCESS, "is_set", lambda: owned)
+    monkeypatch.setattr(soundfile.SoundFile, "read", read_while_others_write)
+    assert drain(path)[1].n_samples == 2 * RATE
+    assert ("from another thread" in capfd.readouterr().err) == (not owned)
+
+
 @pytest.mark.parametrize("damage", [False, True])
-def test_the_mp3_decoder_stays_silent_and_stderr_is_given_back(damage, write_recording, noise, capfd):
+def test_the_mp3_decoder_stays_silent_and_stderr_is_given_back(damage, write_recording, noise, capfd, command_line):
     path = write_recording("a.mp3", noise(5.0))
     if damage:
         cut(path, 0.5)
@@ -249,7 +271,7 @@ def test_the_mp3_decoder_stays_silent_and_stderr_is_given_back(damage, write_rec
     assert capfd.readouterr().err == "still here"
 
 
-def test_mp3_without_a_standard_error(write_recording, noise, monkeypatch):
+def test_mp3_without_a_standard_error(write_recording, noise, monkeypatch, command_line):
     def refuse(_descriptor):
         raise OSError(9, "Bad file descriptor")
 

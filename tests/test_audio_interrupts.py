@@ -8,6 +8,7 @@ from damaged import good
 from compactcli.audio import open_audio
 from compactcli.audio.decoding import _NamelessBytes
 from compactcli.audio.interrupts import interrupts_kept
+from compactcli.process import OWN_PROCESS
 
 RATE = 16000
 
@@ -29,6 +30,7 @@ def test_ctrl_c_inside_a_callback_ends_the_reading(suffix, method, tmp_path, mon
         return real(self, *arguments)
 
     monkeypatch.setattr(_NamelessBytes, method, interrupted)
+    monkeypatch.setattr(OWN_PROCESS, "is_set", lambda: True)
     for at_call in (1, 2, 5, 12):
         n_calls = 0
         try:

@@ -201,6 +201,26 @@ def test_results_of_another_command_are_neither_skipped_nor_replaced(run_compact
     assert '"events"' in (tree / "out/a.flac.jsonl").read_text()
 
 
+@pytest.mark.parametrize("content", ["my precious notes\n", "{}x", "RIFF", '{"other": 1}\n{"other": 2}\n'])
+def test_what_never_was_a_result_is_not_replaced(run_compact, tree, content):
+    (tree / "out").mkdir()
+    (tree / "out/a.flac.jsonl").write_text(content)
+    code, out, err = run_compact("classify", "in", "--output-dir", "out", "--skip-existing")
+    assert (code, out) == (2, "")
+    assert "out/a.flac.jsonl holds no results of compact, expected those of compact classify" in err
+    assert (tree / "out/a.flac.jsonl").read_text() == content
+    assert listed(tree / "out") == ["a.flac.jsonl"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema', '{"schema": 1, "pa', "[", '[\n {"sche', '{"sc\0\0\0\0'])
+def test_what_is_left_of_a_result_is_made_again(run_compact, tree, content):
+    (tree / "out").mkdir()
+    (tree / "out/a.flac.jsonl").write_text(content)
+    _, _, err = run_compact("classify", "in", "--output-dir", "out", "--skip-existing")
+    assert "out/a.flac.jsonl is damaged, expected JSON; its recording is analysed again" in err
+    assert json.loads((tree / "out/a.flac.jsonl").read_text())["status"] == "ok"
+
+
 def test_results_that_cannot_be_judged_stay(run_compact, tree):
     (tree / "out/b.wav.json").mkdir(parents=True)
     (tree / "out/a.wav.json").write_text('["somebody else\'s"]')

@@ -108,6 +108,20 @@ def test_rows_agree_with_a_reader_that_knows_only_tabs(table: dict[str, tuple[li
     assert [(int(row[3].replace(".", "")), int(row[4].replace(".", ""))) for row in rows] == expected
 
 
+def test_selections_of_tables_that_were_joined_count_all() -> None:
+    table = (
+        "Selection\tView\tBegin Time (s)\tEnd Time (s)\tBegin File\tAnnotation\n"
+        "1\tSpectrogram 1\t1\t2\ta.wav\tdog\n"
+        "1\tWaveform 1\t1\t2\ta.wav\tdog\n"
+        "1\tWaveform 1\t5\t6\tb.wav\tcat\n"
+    )
+    found = read_raven_table(table, "joined.txt")
+    assert {name: [event.label for event in events] for name, events in found.items()} == {
+        "a.wav": ["dog"],
+        "b.wav": ["cat"],
+    }
+
+
 def test_a_selection_that_has_a_row_for_each_view_counts_once() -> None:
     text = (
         "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\r\n"

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import math
 
@@ -326,6 +327,13 @@ def test_samples_give_what_their_file_gives(engine, two_sounds, tone):
     from_samples = compactcli.detect(stereo, sample_rate=RATE, model=engine)
     assert dataclasses.replace(from_samples, path=from_file.path) == from_file
     assert compactcli.classify(waveform, sample_rate=RATE, model=engine).scenes == from_file.scenes
+
+
+@pytest.mark.parametrize("recording", [None, b"a.wav", 3, io.BytesIO(b"RIFF")])
+def test_what_is_no_recording_is_refused_by_its_kind(recording, engine):
+    message = f"the recording is {type(recording).__name__}, expected a path as text or pathlib.Path, or an array"
+    with pytest.raises(ConfigError, match=message):
+        compactcli.classify(recording, model=engine)
 
 
 def test_sample_rate_goes_with_samples_only(engine, two_sounds):

@@ -18,6 +18,7 @@ from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
 from compactcli.audio.pages import PAGE_MAGIC, find_streams
 from compactcli.errors import AudioError, reason_of
+from compactcli.process import OWN_PROCESS
 
 # Added to the size of an MP3 file so that the decoder's length estimate cannot end the reading early.
 _HIDDEN_SIZE = 2**44
@@ -321,9 +322,9 @@ def _refusal(name: str, error: soundfile.LibsndfileError) -> AudioError:
 def quiet_stderr(active: bool) -> Iterator[None]:
     """Send what C libraries print on standard error nowhere: libmpg123 complains even about healthy files.
 
-    File descriptor 2 belongs to the whole process, so one block of one file at a time.
+    In the process of the command line alone, one block of one file at a time.
     """
-    if not active:
+    if not active or not OWN_PROCESS.is_set():
         yield
         return
     with _STDERR_LOCK:

@@ -259,12 +259,19 @@ def convert_waveform(samples: npt.NDArray[Any], *, from_rate: int, sample_rate: 
             code="bad-samples",
         )
     n_channels = 1 if array.ndim == 1 else array.shape[1]
+    most = DEFAULT_LIMITS.max_channels
+    if n_channels > most:
+        raise AudioError(
+            f"the array has shape {array.shape}, expected one row for each sample and at most {most} columns",
+            hint="turn it round where its channels come first: samples.T",
+            code="too-many-channels",
+        )
     check_layout("the array", n_channels=n_channels, rate_hz=from_rate, limits=DEFAULT_LIMITS)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
         mono = _average_channels(array.reshape(len(array), n_channels).astype(np.float32))
     if not np.all(np.abs(mono) <= MAX_LEVEL):
         raise AudioError(
-            "the samples hold values that are not finite, expected finite numbers in [-1, 1]",
+            f"the samples hold values that are not finite or beyond {MAX_LEVEL:.0f}, expected numbers in [-1, 1]",
             hint="replace or cut them before the call",
             code="not-finite",
         )

@@ -28,6 +28,7 @@ from compactcli.cli.study import study
 from compactcli.cli.train import train
 from compactcli.cli.tune import tune
 from compactcli.errors import AudioError, CompactError
+from compactcli.process import OWN_PROCESS
 
 EXIT_NOTHING_DONE = 2
 EXIT_BUG = 70
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code.
     """
+    OWN_PROCESS.set()
     words = list(sys.argv[1:] if arguments is None else arguments)
     fill_closed_streams()
     try:

@@ -24,7 +24,9 @@ HOLDS_FAILURES = frozenset({"json", "jsonl"})
 HOLDS = {"classify": "scenes", "detect": "events"}
 MAX_NAME_BYTES = 255
 # what a JSON file that is there may be
-WHOLE, FAILED, DAMAGED, OTHER = "whole", "failed", "damaged", "other"
+WHOLE, FAILED, DAMAGED, OTHER, FOREIGN = "whole", "failed", "damaged", "other", "foreign"
+# what a record begins with, blanks left out
+RECORD_BEGINS = b'{"schema":'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,14 @@ class ResultFolder:
                     code="output-exists",
                 )
         for result in (result for item in inputs for result in self._readable(item) if keep and is_there(result)):
-            if _finding(result, self.command) == OTHER:
+            finding = _finding(result, self.command)
+            if finding == FOREIGN:
+                raise ConfigError(
+                    f"{result} holds no results of compact, expected those of compact {self.command}",
+                    hint="choose another --output-dir, or replace it with --overwrite instead of --skip-existing",
+                    code="output-exists",
+                )
+            if finding == OTHER:
                 raise ConfigError(
                     f"{result} holds the results of another command, expected those of compact {self.command}",
                     hint="choose another --output-dir, or replace it with --overwrite instead of --skip-existing",
@@ -230,14 +239,19 @@ def _remove(path: Path) -> None:
 def _finding(path: Path, command: str) -> str:
     """What is in a JSON file that an earlier run left.
 
-    It is ``DAMAGED`` where a full disk or a copy cut it off, and ``OTHER`` where another command wrote it.
+    It is ``DAMAGED`` where a full disk, a crash or a copy cut it off, ``OTHER`` where another command wrote it, and
+    ``FOREIGN`` where it never was a record.
     """
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except OSError:  # nobody can say; it is there, and stays
         return WHOLE
+    try:
+        content = json.loads(data)
     except ValueError:
-        return DAMAGED
+        # a crash may leave zeros
+        begins = b"".join(data[:1024].split()).lstrip(b"[").rstrip(b"\0")[: len(RECORD_BEGINS)]
+        return DAMAGED if RECORD_BEGINS.startswith(begins) else FOREIGN
     record = content[0] if isinstance(content, list) and content else content
     if not isinstance(record, dict):
         return WHOLE

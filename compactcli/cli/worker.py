@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.work import Task
 from compactcli.errors import CompactError
+from compactcli.process import OWN_PROCESS
 
 PROGRESS_EVERY_S = 0.2
 
@@ -24,6 +25,7 @@ def serve(task: Task, pipe: Connection, n_threads: int) -> None:
             input; or a ``CompactError`` that ends the run, or the traceback of a bug.
         n_threads: Threads to use.
     """
+    OWN_PROCESS.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # results are what the pipe carries; whatever a library prints is talk
     with contextlib.suppress(OSError):  # there may be no standard error

@@ -101,7 +101,7 @@ def read_raven_table(text: str, source: str, *, label_column: str = "Annotation"
         )
     name_column = next((name for name in NAME_COLUMNS if name in header), None)
     table: dict[str, list[Event]] = {}
-    views: dict[str, str] = {}
+    views: dict[tuple[str, str], str] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line:
             continue
@@ -110,10 +110,11 @@ def read_raven_table(text: str, source: str, *, label_column: str = "Annotation"
         if len(fields) != len(header):
             raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
         row = dict(zip(header, fields, strict=True))
-        view = row.get("View", "")
-        if views.setdefault(row.get("Selection", str(number)), view) != view:
-            continue
         name = "" if name_column is None else from_pictures(row[name_column])
+        # of one recording: tables that were joined count their selections from 1 again
+        view = row.get("View", "")
+        if views.setdefault((name, row.get("Selection", str(number))), view) != view:
+            continue
         if name_column is not None and not name:
             raise ManifestError(f"{where} has no {name_column}")
         table.setdefault(name, []).append(_read_row(row, from_pictures(row[label_column]), where=where))

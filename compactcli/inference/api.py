@@ -185,6 +185,12 @@ def _analyse(
                 hint="leave sample_rate out",
             )
         return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, listening=listening)
+    given: Any = recording  # whatever the types say
+    if given is None or isinstance(given, bytes | int) or hasattr(given, "read"):
+        raise ConfigError(
+            f"the recording is {type(given).__name__}, expected a path as text or pathlib.Path, or an array",
+            hint="read an open file with soundfile first, and decode bytes of a path with os.fsdecode",
+        )
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
     try:
