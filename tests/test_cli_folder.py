@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 
 import pytest
 
@@ -292,8 +293,33 @@ def test_names_that_become_too_long(run_compact, tree, write_tone):
     write_tone("in/a.wav").rename(tree / name)
     assert run_compact("classify", name, "--output-dir", "out", "--format", "csv")[0] == 0
     code, _, err = run_compact("classify", name, "--output-dir", "out", "--format", "jsonl")
-    assert code == 2
+    assert code == 1
     assert "expected at most 255 bytes in a name" in err
+    assert "hint: rename the recording, or use --output" in err
+
+
+@pytest.mark.parametrize("more", [[], ["--skip-existing"], ["--overwrite"], ["--jobs", 2]])
+def test_a_name_that_becomes_too_long_costs_its_recording_alone(run_compact, tree, write_tone, more):
+    long_name = "x" * 247 + ".wav"
+    write_tone("in/long.wav").rename(tree / "in" / long_name)
+    for _ in range(2 if more == ["--skip-existing"] else 1):
+        code, _, err = run_compact("classify", "in", "--output-dir", "out", "--quiet", *more)
+        assert code == 1
+        # whatever the format, nothing else tells of it
+        assert re.findall("^error: the result of in/x*.wav would be called x*", err, re.MULTILINE)
+        assert len([line for line in err.splitlines() if "would be called" in line]) == 1
+    assert listed(tree / "out") == ["a.flac.jsonl", "a.wav.jsonl", "bad.wav.jsonl", "sub/a.wav.jsonl"]
+    assert run_compact("classify", "in", "--output-dir", "out", "--overwrite", "--quiet", "--failures", "f.txt")[0] == 1
+    assert f"in/{long_name}" in (tree / "f.txt").read_text().splitlines()
+
+
+def test_a_path_that_becomes_too_long_costs_its_recording_alone(run_compact, tree, monkeypatch):
+    monkeypatch.setattr("compactcli.cli.folder.MAX_PATH_BYTES", len(f"{tree}/out/sub/a.wav.jsonl") - 1)
+    code, _, err = run_compact("classify", "in", "--output-dir", "out", "--quiet")
+    assert code == 1
+    assert "error: the result of in/sub/a.wav would be called a.wav.jsonl, expected at most 255 bytes in a name" in err
+    assert "a.wav.jsonl" in listed(tree / "out")
+    assert "sub/a.wav.jsonl" not in listed(tree / "out")
 
 
 def test_folders_that_failed_have_names(tree):

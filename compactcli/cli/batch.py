@@ -159,7 +159,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
     summary = Summary(n_skipped=run.n_skipped)
     times, writing_s = StageTimes(), 0.0
     failures: list[str] = []
-    told = batch.failures is not None or not TELLS_FAILURES.isdisjoint(run.formats)
+    tells = not TELLS_FAILURES.isdisjoint(run.formats)
     streams = run.folder is None and batch.output is None and run.formats != ("table",)
     with contextlib.ExitStack() as stack:
         put = _open_results(run, stack, alone=journal is not None)
@@ -173,6 +173,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                     times.add(outcome.times)
                 if outcome.error is not None:
                     failures.append(item.word)
+                told = batch.failures is not None or (tells and (run.folder is None or run.folder.has_room(item)))
                 _comment(item, outcome, only=len(run.inputs) == 1, told=told, quiet=batch.quiet)
                 before_s = time.monotonic()
                 put(item, outcome)

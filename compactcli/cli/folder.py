@@ -7,7 +7,7 @@ never meet. Nothing is written outside the folder, and no two results onto one n
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compactcli.cli.inputs import Input
@@ -15,7 +15,7 @@ from compactcli.cli.options import STDIN
 from compactcli.cli.output import check_folder, is_there, unopenable, unwritable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
-from compactcli.errors import ConfigError
+from compactcli.errors import AudioError, ConfigError
 from compactcli.formats import SUFFIXES
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
@@ -23,6 +23,8 @@ HOLDS_FAILURES = frozenset({"json", "jsonl"})
 # and these, in the record of a recording that did not fail, which command wrote it
 HOLDS = {"classify": "scenes", "detect": "events"}
 MAX_NAME_BYTES = 255
+# of a path from the root, with room for what stands in the place of a result until it is whole
+MAX_PATH_BYTES = 4000
 # what a JSON file that is there may be
 WHOLE, FAILED, DAMAGED, OTHER, FOREIGN = "whole", "failed", "damaged", "other", "foreign"
 # what a record begins with, blanks left out
@@ -48,8 +50,28 @@ class ResultFolder:
         inner = item.inner_path
         return [self.folder / inner.with_name(inner.name + SUFFIXES[name]) for name in self.formats]
 
+    def has_room(self, item: Input) -> bool:
+        """Whether the names of a recording's files are no longer than file systems take."""
+        return all(
+            len(os.fsencode(target.name)) <= MAX_NAME_BYTES and len(os.fsencode(target.absolute())) <= MAX_PATH_BYTES
+            for target in self.targets(item)
+        )
+
+    def with_room(self, item: Input) -> Input:
+        """The recording, or its failure where its results would have names that are too long."""
+        if item.error is not None or self.has_room(item):
+            return item
+        longest = max(self.targets(item), key=lambda target: len(os.fsencode(target.name)))
+        error = AudioError(
+            f"the result of {item.name} would be called {longest.name}, expected at most {MAX_NAME_BYTES} bytes in a "
+            f"name and {MAX_PATH_BYTES} in a path",
+            hint="rename the recording, or use --output",
+            code="name-too-long",
+        )
+        return replace(item, error=error)
+
     def check_names(self, inputs: Sequence[Input]) -> None:
-        """Refuse results that would meet, that no file system takes, or that would leave the folder.
+        """Refuse results that would meet, or that would leave the folder.
 
         Raises:
             ConfigError: The first such result.
@@ -80,13 +102,7 @@ class ResultFolder:
                         hint="analyse them in two runs with two folders, or name one folder above both",
                         code="name-collision",
                     )
-                if len(os.fsencode(target.name)) > MAX_NAME_BYTES:
-                    raise ConfigError(
-                        f"the result of {item.name} would be called {target.name}, expected at most "
-                        f"{MAX_NAME_BYTES} bytes in a name",
-                        hint="rename the recording, or use --output",
-                    )
-        self._check_folders(owners)
+        self._check_folders({target: item for target, item in owners.items() if self.has_room(item)})
 
     def _check_folders(self, owners: dict[Path, Input]) -> None:
         root = os.path.realpath(self.folder)
@@ -115,6 +131,7 @@ class ResultFolder:
             ConfigError: A file is there that may not be replaced, that is one of the recordings, or that another
                 command wrote.
         """
+        inputs = [item for item in inputs if self.has_room(item)]
         there = {os.path.realpath(target): item for item in inputs for target in self.targets(item) if is_there(target)}
         if not there:
             return
@@ -161,15 +178,16 @@ class ResultFolder:
 
     def is_done(self, item: Input) -> bool:
         """Whether all files of the recording are there, and none of them tells of a failure or is damaged."""
-        return all(is_there(target) for target in self.targets(item)) and all(
-            _finding(target, self.command) == WHOLE for target in self._readable(item)
+        return (
+            self.has_room(item)
+            and all(is_there(target) for target in self.targets(item))
+            and all(_finding(target, self.command) == WHOLE for target in self._readable(item))
         )
 
     def damaged(self, item: Input) -> list[Path]:
         """Files of the recording that can be read back, and are no longer whole."""
-        return [
-            target for target in self._readable(item) if is_there(target) and _finding(target, self.command) == DAMAGED
-        ]
+        there = [target for target in self._readable(item) if self.has_room(item) and is_there(target)]
+        return [target for target in there if _finding(target, self.command) == DAMAGED]
 
     def _readable(self, item: Input) -> list[Path]:
         return [target for name, target in zip(self.formats, self.targets(item), strict=True) if name in HOLDS_FAILURES]
@@ -178,7 +196,7 @@ class ResultFolder:
         """Write the files of one recording, each whole or not at all.
 
         Args:
-            item: The recording.
+            item: The recording; where there is no room for the names of its files, nothing is written.
             outcome: What came of it.
             alone: See ``compactcli.cli.output.open_output``.
             keep: Whether files that are there stay as they are, but for those that tell of a failure or are damaged.
@@ -186,6 +204,8 @@ class ResultFolder:
         Raises:
             CompactError: One cannot be written.
         """
+        if not self.has_room(item):
+            return
         for name, target in zip(self.formats, self.targets(item), strict=True):
             if keep and is_there(target) and not (name in HOLDS_FAILURES and self._is_useless(target)):
                 continue

@@ -80,6 +80,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
     if batch.output_dir is not None:
         folder = ResultFolder(folder=batch.output_dir, command=work.command, formats=formats)
         folder.check_names(inputs)
+        inputs = [folder.with_room(item) for item in inputs]
         if batch.skip_existing:
             inputs = [item for item in inputs if not folder.is_done(item)]
             damaged = [path for item in inputs for path in folder.damaged(item)]
