@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -200,21 +199,21 @@ def _cached_log_mels(
     return frames, length
 
 
-def _store(path: Path, **arrays: npt.NDArray[Any]) -> None:
-    """Write arrays whole or not at all."""
+def _store(path: Path, *, frames: npt.NDArray[np.float16], length: npt.NDArray[np.int64]) -> None:
+    """Write log-mels whole or not at all."""
+    part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as stream:
-            try:
-                np.savez(stream, allow_pickle=False, **arrays)
-                stream.flush()
-                Path(stream.name).replace(path)
-            except BaseException:
-                Path(stream.name).unlink()
-                raise
+            part = Path(stream.name)
+            np.savez(stream, frames=frames, length=length)
+        part.replace(path)
     except OSError as error:
         raise CompactError(
             f"log-mels cannot be kept in '{path.parent}' ({reason_of(error)}), expected room and the right to write",
             hint="choose another place with --cache",
             code="unwritable",
         ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
