@@ -19,6 +19,10 @@ ENCODINGS = {".opus": ("OGG", "OPUS"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3"
 settings.register_profile("unhurried", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("unhurried")
 
+# tests send it to commands of their own, which would inherit that nohup ignores it
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu"):
