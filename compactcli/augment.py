@@ -3,6 +3,7 @@
 All of it works on log-mels in dB, where a linear filter is a curve that is added.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -106,6 +107,7 @@ def borrowed_gains_db(rng: np.random.Generator, power: torch.Tensor, mix: MixCon
     return (gains - gains.mean(dim=1, keepdim=True)).clamp(-30, 30)
 
 
+@functools.cache
 def white_noise_power(config: FeatureConfig) -> torch.Tensor:
     """Power of steady noise in each band and frame, relative to its mean in that band.
 

@@ -79,3 +79,12 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigError with ``message`` unless ``condition`` holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def unwritable(name: str, error: OSError, *, hint: str = "choose another place with --output") -> CompactError:
+    """The error of a file that cannot be written."""
+    return CompactError(
+        f"{name} cannot be written ({reason_of(error)}), expected room and the right to write",
+        hint=hint,
+        code="unwritable",
+    )

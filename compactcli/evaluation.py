@@ -139,17 +139,22 @@ class _SceneAnswers:
         return clip_metrics(np.array(self.truth), np.array(self.probabilities)) if self.truth else None
 
 
+def _event_scores(heard: Heard, config: ModelConfig, *, n_samples: int) -> FrameScores:
+    """Calibrated event probabilities of a waveform of so many samples."""
+    return FrameScores(
+        probabilities=event_probabilities(heard.events, config.calibration),
+        edges_s=config.clock.edges_s(n_samples),
+        classes=config.events,
+    )
+
+
 def hear_soundscapes(
     listen: Ear, config: ModelConfig, soundscapes: Iterable[Soundscape], report: Callable[[], None]
 ) -> list[HeardSoundscape]:
     """Calibrated event probabilities of soundscapes; the waveforms are not kept."""
     heard = []
     for soundscape in soundscapes:
-        scores = FrameScores(
-            probabilities=event_probabilities(listen(soundscape.waveform).events, config.calibration),
-            edges_s=config.clock.edges_s(len(soundscape.waveform)),
-            classes=config.events,
-        )
+        scores = _event_scores(listen(soundscape.waveform), config, n_samples=len(soundscape.waveform))
         heard.append(HeardSoundscape(scores=scores, reference=soundscape.events, unsure=soundscape.unsure))
         report()
     return heard
@@ -207,11 +212,7 @@ def noise_answers(
     with_events, scene_scores = [], []
     for waveform in noises:
         heard = listen(waveform)
-        scores = FrameScores(
-            probabilities=event_probabilities(heard.events, config.calibration),
-            edges_s=config.clock.edges_s(len(waveform)),
-            classes=config.events,
-        )
+        scores = _event_scores(heard, config, n_samples=len(waveform))
         with_events.append(bool(detect_events(scores, config.detection)))
         scene_scores.append(scene_probabilities(heard.scenes, config.calibration).max())
         report()

@@ -12,7 +12,7 @@ import torch
 
 from compactcli.bank import LogMelBank
 from compactcli.checkpoint import WEIGHTS, read_config
-from compactcli.errors import CompactError, ConfigError, reason_of
+from compactcli.errors import ConfigError, unwritable
 from compactcli.plainjson import to_json
 from compactcli.recipe import Recipe
 
@@ -81,8 +81,5 @@ def save(path: Path, state: Mapping[str, Any], origin: str, step: int) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise CompactError(
-            f"'{path}' cannot be written ({reason_of(error)}), expected room and the right to write",
-            hint="make room and give the same command again: it goes on from what was saved last",
-            code="unwritable",
-        ) from error
+        hint = "make room and give the same command again: it goes on from what was saved last"
+        raise unwritable(f"'{path}'", error, hint=hint) from error

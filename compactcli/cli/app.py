@@ -126,7 +126,7 @@ def _exit_code(code: object) -> int:
 def _say_full(error: OSError) -> int:
     """What --help meets, for example, when standard output goes into a file on a full disk."""
     from compactcli.cli.console import say_error
-    from compactcli.cli.output import unwritable
+    from compactcli.errors import unwritable
 
     failure = unwritable(str(error.filename or "standard output"), error)
     say_error(failure)

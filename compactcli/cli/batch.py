@@ -159,7 +159,6 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
     summary = Summary(n_skipped=run.n_skipped)
     times, writing_s = StageTimes(), 0.0
     failures: list[str] = []
-    tells = not TELLS_FAILURES.isdisjoint(run.formats)
     streams = run.folder is None and batch.output is None and run.formats != ("table",)
     with contextlib.ExitStack() as stack:
         put = _open_results(run, stack, alone=journal is not None)
@@ -173,8 +172,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
                     times.add(outcome.times)
                 if outcome.error is not None:
                     failures.append(item.word)
-                told = batch.failures is not None or (tells and (run.folder is None or run.folder.has_room(item)))
-                _comment(item, outcome, only=len(run.inputs) == 1, told=told, quiet=batch.quiet)
+                _comment(run, item, outcome)
                 before_s = time.monotonic()
                 put(item, outcome)
                 writing_s += time.monotonic() - before_s
@@ -248,12 +246,19 @@ def _outcomes(
             yield item, outcome, True
 
 
-def _comment(item: Input, outcome: Outcome, *, only: bool, told: bool, quiet: bool) -> None:
+def _comment(run: Run, item: Input, outcome: Outcome) -> None:
+    only, quiet = len(run.inputs) == 1, run.batch.quiet
     # no failure stays untold; hints for a thousand files would bury their messages
-    if outcome.error is not None and (only or not quiet or not told):
+    if outcome.error is not None and (only or not quiet or not _is_told(run, item)):
         say_error(outcome.error, with_hint=only)
     if outcome.record.status == "partial" and not quiet:
         say_warning(f"{item.name} is damaged and analysed as far as it goes: {outcome.record.error_message}")
+
+
+def _is_told(run: Run, item: Input) -> bool:
+    """Whether the results, or the list of failures, tell that a recording failed."""
+    has_room = run.folder is None or run.folder.has_room(item)
+    return run.batch.failures is not None or (has_room and not TELLS_FAILURES.isdisjoint(run.formats))
 
 
 def _write_failures(path: Path, failures: Sequence[str], *, null: bool) -> None:

@@ -93,7 +93,7 @@ def evaluate(
             recipe,
             split=TEST,
             cache=cache_folder(cache),
-            loading=lambda done, total: progress.show("log-mels", done, total),
+            loading=progress.gauge("log-mels"),
         )
         blocks = [
             measure(

@@ -78,8 +78,8 @@ def export(
 
     from compactcli.checkpoint import find_model, read_config
     from compactcli.cli.console import say
-    from compactcli.cli.output import check_output, unwritable
-    from compactcli.errors import ConfigError
+    from compactcli.cli.output import check_output
+    from compactcli.errors import ConfigError, unwritable
     from compactcli.packages import require_package
 
     for package in ("onnx", "torch"):

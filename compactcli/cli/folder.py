@@ -12,10 +12,10 @@ from pathlib import Path
 
 from compactcli.cli.inputs import Input
 from compactcli.cli.options import STDIN
-from compactcli.cli.output import check_folder, is_there, unopenable, unwritable
+from compactcli.cli.output import check_folder, is_there, unopenable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
-from compactcli.errors import AudioError, ConfigError
+from compactcli.errors import AudioError, ConfigError, unwritable
 from compactcli.formats import SUFFIXES
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording

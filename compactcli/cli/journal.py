@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.output import unopenable, unwritable, write_all
-from compactcli.errors import ConfigError
+from compactcli.cli.output import unopenable, write_all
+from compactcli.errors import ConfigError, unwritable
 from compactcli.events import Event
 from compactcli.records import Record
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS, copy_model
 from compactcli.cli.options import STDIN
-from compactcli.cli.output import check_folder, unwritable
+from compactcli.cli.output import check_folder
 from compactcli.config import ModelConfig
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, unwritable
 
 PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD, CARD_PICTURE}
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import typer
 
 from compactcli.cli.options import STDIN
-from compactcli.errors import CompactError, ConfigError, reason_of
+from compactcli.errors import ConfigError, unwritable
 from compactcli.formats import encode
 
 # what shells say of a program that a closed pipe ended; Windows has no such signal to take the number from
@@ -226,13 +226,3 @@ def unopenable(name: str, error: OSError) -> ConfigError:
     """The error of a file that cannot be written, and for which nothing was done yet."""
     failure = unwritable(name, error)
     return ConfigError(failure.message, hint=failure.hint, code=failure.code)
-
-
-def unwritable(name: str, error: OSError) -> CompactError:
-    """The error of a file that cannot be written."""
-    reason = reason_of(error)
-    return CompactError(
-        f"{name} cannot be written ({reason}), expected room and the right to write",
-        hint="choose another place with --output",
-        code="unwritable",
-    )

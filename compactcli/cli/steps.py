@@ -56,6 +56,10 @@ class StepProgress:
 
         return count
 
+    def gauge(self, stage: str) -> Callable[[int, int], None]:
+        """A function that sets how far a stage is, told steps done and in all."""
+        return lambda done, total: self.show(stage, done, total)
+
     def say(self, message: str) -> None:
         """One line of talk above the bars."""
         if self._progress.disable:

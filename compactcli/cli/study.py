@@ -73,7 +73,7 @@ def interchannel(
                 tasks=names,
                 n_seeds=seeds,
                 device=chosen,
-                loading=lambda done, total: progress.show("log-mels", done, total),
+                loading=progress.gauge("log-mels"),
                 report=lambda done, total, run: progress.show("runs", done, total, f"{run.task} {run.score:.3f}"),
             )
         runs = read_runs(output / RESULTS, DESIGNS)

@@ -81,7 +81,7 @@ def train(
                 recipe,
                 split=VALIDATION,
                 cache=cache_folder(cache),
-                loading=lambda done, total: progress.show("validation log-mels", done, total),
+                loading=progress.gauge("validation log-mels"),
             )
             held_out.check()
         network = train_network(
@@ -91,7 +91,7 @@ def train(
             cache=cache_folder(cache),
             device=chosen,
             report=report,
-            loading=lambda done, total: progress.show("log-mels", done, total),
+            loading=progress.gauge("log-mels"),
             start=None if start is None else find_model(start),
         )
         _keep_recipe(recipe_path, recipe, output / "recipe.toml")

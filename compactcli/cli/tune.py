@@ -125,16 +125,14 @@ def tune(
     if unlabelled and not quiet:
         say_warning(f"files left out, which {reference} does not name: {unlabelled}")
     with StepProgress(active=not quiet) as progress:
-        heard = hear_labelled(
-            to_hear, events_of, engine, show=lambda done, total: progress.show("recordings", done, total)
-        )
+        heard = hear_labelled(to_hear, events_of, engine, show=progress.gauge("recordings"))
     _say_heard(heard, quiet=quiet)
     with StepProgress(active=not quiet) as progress:
         point = fit_detection(
             heard.recordings,
             engine.config.detection,
             metric=metric,
-            report=lambda done, total: progress.show("fits", done, total),
+            report=progress.gauge("fits"),
         )
     written = output if output is not None and point.is_better else None
     if written is not None:
