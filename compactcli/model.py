@@ -10,6 +10,7 @@ Source:
     that is the choice of operations, normalisation, residuals, the network's shape and its heads.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -46,10 +47,37 @@ class _PairMax(torch.autograd.Function):
         return pairs
 
 
+class _PackedPairMax(torch.autograd.Function):
+    """`_PairMax` for bfloat16 on a CPU: numbers and gradients are the same, a third of the time.
+
+    Two bfloat16 channels are one 32-bit word, the first its low half, and the upper half of a float32 is a bfloat16:
+    a shift and a mask take a pair apart and a shift puts its gradient back, all at consecutive addresses.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        batch, channels, *sides = x.shape
+        pairs = x.permute(0, 2, 3, 1).reshape(-1, channels).view(torch.int32)
+        first = pairs.bitwise_left_shift(16).view(torch.float32)
+        second = pairs.bitwise_and(-1 << 16).view(torch.float32)
+        ctx.save_for_backward(first < second)
+        return torch.maximum(first, second).bfloat16().view(batch, *sides, channels // 2).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        (gradient,) = gradients
+        (takes_second,) = ctx.saved_tensors
+        batch, channels, *sides = gradient.shape
+        bits = gradient.permute(0, 2, 3, 1).reshape(-1, channels).view(torch.int16).int().bitwise_and_((1 << 16) - 1)
+        pairs = bits.bitwise_left_shift_(takes_second.int().bitwise_left_shift_(4))
+        return pairs.view(torch.bfloat16).view(batch, *sides, 2 * channels).permute(0, 3, 1, 2)
+
+
 def _max(x: torch.Tensor, group_size: int) -> torch.Tensor:
-    # the plain expression is what exporters and tracers understand; both give the same numbers
+    # the plain expression is what exporters and tracers understand; all give the same numbers
     if group_size == 2 and x.requires_grad and torch.is_grad_enabled():
-        output: torch.Tensor = _PairMax.apply(x)
+        packed = x.dtype == torch.bfloat16 and x.device.type == "cpu" and sys.byteorder == "little"
+        output: torch.Tensor = (_PackedPairMax if packed else _PairMax).apply(x)
         return output
     return _groups(x, group_size).amax(dim=2)
 
@@ -262,9 +290,12 @@ class CompactNet(nn.Module):
         """
         x = self.input_norm(log_mel).unsqueeze(1)  # (batch, 1, n_mels, n_frames)
         x = self.stages(self.stem(x))  # (batch, channels, n_bands, n_output_frames)
-        # the mean says how much of it, the maximum says that it is there in some band
-        x = x.mean(dim=2, keepdim=True) + x.amax(dim=2, keepdim=True)  # (batch, channels, 1, n_output_frames)
-        output: torch.Tensor = self.context(x.contiguous(memory_format=torch.channels_last))
+        # the mean says how much of it, the maximum says that it is there in some band; as poolings over all bands they
+        # are a quarter of the time of mean and amax, whose gradient looks for ties
+        bands = (x.shape[2], 1)
+        # (batch, channels, 1, n_output_frames)
+        x = nn.functional.avg_pool2d(x, bands) + nn.functional.max_pool2d(x, bands)
+        output: torch.Tensor = self.context(x)
         return output.squeeze(2)
 
     def forward(self, log_mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.nn import functional
 
 from compactcli.config import NetworkConfig, StageConfig
 from compactcli.errors import ConfigError
-from compactcli.model import OPERATIONS, CompactConv2d, CompactNet, InterchannelOp, _PairMax
+from compactcli.model import OPERATIONS, CompactConv2d, CompactNet, InterchannelOp, _PackedPairMax, _PairMax
 
 NUMPY = {
     "max": lambda groups: groups.max(axis=2),
@@ -114,9 +116,30 @@ def test_the_gradient_of_pair_max_is_that_of_torch_maximum():
     assert torch.equal(ours.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_pairs_packed_in_one_word_have_the_numbers_and_gradients_of_pair_max(layout):
+    # few values: of either sign, with many ties
+    x = (draw(3, 8, 5, 7) * 2).round().bfloat16().contiguous(memory_format=layout)
+    x[0, :4, 0, 0] = torch.tensor([math.inf, -math.inf, -0.0, 0.0])
+    weight = draw(3, 4, 5, 7, seed=1).bfloat16().contiguous(memory_format=layout)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    packed, plain = _PackedPairMax.apply(ours), _PairMax.apply(theirs)
+    packed.backward(weight)
+    plain.backward(weight)
+    assert packed.dtype == torch.bfloat16
+    assert torch.equal(packed, plain)
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_packed_pairs_do_not_hide_what_is_not_a_number():
+    x = torch.tensor([math.nan, 1.0, 1.0, math.nan]).bfloat16().reshape(1, 4, 1, 1).requires_grad_()
+    assert _PackedPairMax.apply(x).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("operation", ["max", "min"])
-def test_the_gradient_of_a_tie_goes_to_the_first(operation):
-    x = torch.tensor([2.0, 2.0, 5.0, 5.0, 0.0, -0.0]).reshape(1, 6, 1, 1).requires_grad_()
+def test_the_gradient_of_a_tie_goes_to_the_first(operation, dtype):
+    x = torch.tensor([2.0, 2.0, 5.0, 5.0, 0.0, -0.0], dtype=dtype).reshape(1, 6, 1, 1).requires_grad_()
     join(operation, x).mul(torch.tensor([3.0, 7.0, 11.0]).reshape(1, 3, 1, 1)).sum().backward()
     assert x.grad.flatten().tolist() == [3.0, 0.0, 7.0, 0.0, 11.0, 0.0]
 
@@ -286,6 +309,15 @@ def test_the_heads_read_the_embedding():
         for logits, head in ((scenes, network.scene_head), (events, network.event_head)):
             expected = torch.einsum("kc,bct->btk", head.weight[:, :, 0], embedding) + head.bias
             torch.testing.assert_close(logits, expected)
+
+
+def test_bands_are_joined_by_their_mean_and_their_maximum():
+    network = make_net(NetworkConfig(stem_channels=4, stages=CONFIG.network.stages, context=()))
+    log_mel = draw(2, 16, 20).float() * 20 - 50
+    with torch.no_grad():
+        bands = network.stages(network.stem(network.input_norm(log_mel).unsqueeze(1)))
+        assert bands.shape[2] > 1
+        torch.testing.assert_close(network.embed(log_mel), bands.mean(dim=2) + bands.amax(dim=2))
 
 
 def test_events_start_out_rare():
