@@ -80,31 +80,65 @@ def fit_scene_scale(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.int6
     return min(scales, key=log_loss)
 
 
-def fit_event_scale(logits: Logits, truth: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def fit_event_scale(
+    logits: Logits, truth: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_], *, smallest: float
+) -> tuple[float, float]:
     """Scale and shift, one pair for all classes, with the lowest binary log-loss on held-out frames.
 
     Args:
         logits: Shape ``(n_frames, n_events)``.
         truth: Whether the class sounds, same shape.
         known: Where ``truth`` counts, same shape.
+        smallest: Scale that is kept where a lower one would be best; the shift is then the best beside it.
 
     Source:
         Platt scaling, fitted by Newton steps.
     """
     x = logits[known].astype(np.float64)
     y = truth[known].astype(np.float64)
-    scale, shift = 1.0, 0.0
+    ones = np.ones_like(x)
+    scale, shift = _fit_logistic([x, ones], y, [1.0, 0.0])
+    if scale < smallest:
+        (shift,) = _fit_logistic([ones], y, [0.0], offset=smallest * x)
+    return max(scale, smallest), shift
+
+
+def _fit_logistic(
+    terms: list[npt.NDArray[np.float64]],
+    truth: npt.NDArray[np.float64],
+    start: list[float],
+    *,
+    offset: npt.NDArray[np.float64] | float = 0.0,
+) -> list[float]:
+    """Weights of a logit's terms with the lowest log-loss, by Newton steps that are halved while the loss would rise.
+
+    Where the logits are far from 0 nearly everywhere, the curvature is small and a whole step goes far beyond the lowest
+    loss, from where none comes back.
+    """
+
+    def logit(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return offset + sum(weight * term for weight, term in zip(weights, terms, strict=True))
+
+    def log_loss(weights: npt.NDArray[np.float64]) -> float:
+        z = logit(weights)
+        return float((np.logaddexp(0, z) - truth * z).mean())
+
+    weights = np.array(start)
+    lowest = log_loss(weights)
     for _ in range(25):
-        p = 0.5 * (1 + np.tanh(0.5 * (scale * x + shift)))
-        weight = np.maximum(p * (1 - p), 1e-12)
-        gradient = np.array([((p - y) * x).sum(), (p - y).sum()])
-        cross = (weight * x).sum()
-        hessian = np.array([[(weight * x * x).sum(), cross], [cross, weight.sum()]]) + 1e-9 * np.eye(2)
-        change = np.linalg.solve(hessian, gradient)
-        scale, shift = scale - float(change[0]), shift - float(change[1])
-        if np.abs(change).max() < 1e-8:
+        p = 0.5 * (1 + np.tanh(0.5 * logit(weights)))
+        spread = np.maximum(p * (1 - p), 1e-12)
+        gradient = np.array([((p - truth) * term).mean() for term in terms])
+        curvature = np.array([[(spread * one * other).mean() for other in terms] for one in terms])
+        step = np.linalg.solve(curvature + 1e-12 * np.eye(len(terms)), gradient)
+        while np.abs(step).max() > 1e-8 and log_loss(weights - step) > lowest:
+            step = step / 2
+        if np.abs(step).max() <= 1e-8:
             break
-    return scale, shift
+        weights = weights - step
+        lowest = log_loss(weights)
+    found: list[float] = weights.tolist()
+    return found
 
 
 def fit_event_biases(

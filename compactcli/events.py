@@ -46,6 +46,18 @@ def sort_events(events: Iterable[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.onset, event.label, event.offset))
 
 
+def join_events(events: Iterable[Event]) -> list[Event]:
+    """Events without scores, those of one class that touch or overlap joined, ordered by onset, then label."""
+    joined: list[Event] = []
+    for event in sorted(events, key=lambda item: (item.label, item.onset)):
+        last = joined[-1] if joined else None
+        if last is not None and last.label == event.label and event.onset <= last.offset:
+            joined[-1] = Event(onset=last.onset, offset=max(last.offset, event.offset), label=event.label)
+        else:
+            joined.append(event)
+    return sort_events(joined)
+
+
 def events_to_roll(
     events: Iterable[Event], *, edges_s: npt.NDArray[np.float64], classes: Sequence[str]
 ) -> npt.NDArray[np.bool_]:

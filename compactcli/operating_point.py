@@ -53,7 +53,8 @@ class ClassFit:
         f1_before: With the model's own settings.
         f1_after: With the fitted settings, on the recordings that they were fitted on.
         f1_cross_validated: Every recording judged by settings that were fitted on others.
-        kept: Why the threshold could not be fitted: ``FEW_EVENTS``, ``NO_MORE_THAN_CHANCE``, or None where it was.
+        kept: Why the threshold could not be fitted, or not to other recordings than those that were to judge it:
+            ``FEW_EVENTS``, ``NO_MORE_THAN_CHANCE``, or None where it was.
     """
 
     label: str
@@ -128,7 +129,8 @@ def fit_detection(
     taken.
 
     Each of up to five folds is a stretch of neighbouring recordings, because neighbours in a folder are often cut from
-    one. Fits on the others judge them; hits and errors of all folds are added up before F1 is taken.
+    one. Fits on the others judge them; hits and errors of all folds are added up before F1 is taken. A class keeps its
+    threshold if a fold holds events of it and the others could not fit one.
 
     Args:
         recordings: Scores and true events, all with the same classes; false alarms of classes that occur in no
@@ -171,6 +173,7 @@ def fit_detection(
         in_fold = np.isin(np.arange(n_recordings), fold)
         of_others = _fit(judge, start, own_thresholds, ~in_fold)
         held_out += judge.counts(of_others.shared, of_others.thresholds)[in_fold].sum(axis=0)
+        fit = fit.where_judged(of_others, judge.n_events[in_fold].sum(axis=0) > 0, own_thresholds)
         report(number, len(folds) + 1)
     before = f1_of(judge.counts(start, own_thresholds).sum(axis=0))
     after = f1_of(judge.counts(fit.shared, fit.thresholds).sum(axis=0))
@@ -219,6 +222,17 @@ class _Fit:
     shared: Shared
     thresholds: tuple[float, ...]
     kept: tuple[str | None, ...]
+
+    def where_judged(self, of_others: "_Fit", occurs: Mask, own: tuple[float, ...]) -> "_Fit":
+        """The model's own threshold where a fold holds events that no threshold fitted to the others was judged by."""
+        kept = tuple(
+            reason or (others if here else None)
+            for reason, others, here in zip(self.kept, of_others.kept, occurs, strict=True)
+        )
+        thresholds = (
+            present if reason else fitted for present, reason, fitted in zip(own, kept, self.thresholds, strict=True)
+        )
+        return replace(self, thresholds=tuple(thresholds), kept=kept)
 
 
 def _fit(judge: Judge, start: Shared, own: tuple[float, ...], chosen: Mask) -> _Fit:

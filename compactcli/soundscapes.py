@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from compactcli.audio import read_audio
 from compactcli.errors import ManifestError
-from compactcli.events import Event, sort_events
+from compactcli.events import Event, join_events
 from compactcli.plans import Part, Plan, Planner
 
 FADE_S = 0.005
@@ -124,15 +124,3 @@ class WaveformMixer:
             piece[:fade] *= ramp
             piece[-fade:] *= ramp[::-1]
         return piece
-
-
-def join_events(events: list[Event]) -> list[Event]:
-    """Events with those of one class that touch or overlap joined, ordered by onset, then label."""
-    joined: list[Event] = []
-    for event in sorted(events, key=lambda item: (item.label, item.onset)):
-        last = joined[-1] if joined else None
-        if last is not None and last.label == event.label and event.onset <= last.offset:
-            joined[-1] = Event(onset=last.onset, offset=max(last.offset, event.offset), label=event.label)
-        else:
-            joined.append(event)
-    return sort_events(joined)

@@ -57,9 +57,7 @@ def fit_calibration(
         known.append(np.tile([name not in soundscape.unsure for name in config.events], (len(frames), 1)))
         report()
     all_logits, all_truth, all_known = (np.concatenate(items) for items in (logits, truth, known))
-    scale, shift = fit_event_scale(all_logits, all_truth, all_known)
-    scale = max(scale, SMALLEST_SCALE)
-
+    scale, shift = fit_event_scale(all_logits, all_truth, all_known, smallest=SMALLEST_SCALE)
     shifted = (scale * all_logits + shift).astype(np.float32)
     pooled = [_highest_of(frames, config.clock.s_to_frames(SEGMENT_S)) for frames in (shifted, all_truth, all_known)]
     biases = fit_event_biases(*pooled, prior_weight=PRIOR_WEIGHT)

@@ -97,14 +97,32 @@ def test_known_scale_and_shift_of_events_are_found(scale, shift):
     truth = generator.random(logits.shape) < 1 / (1 + np.exp(-(scale * logits + shift)))
     known = generator.random(logits.shape) < 0.7
     wrong = np.where(known, truth, ~truth)  # what is not known has no influence
-    assert fit_event_scale(logits, wrong, known) == pytest.approx((scale, shift), abs=0.06)
+    assert fit_event_scale(logits, wrong, known, smallest=0.01) == pytest.approx((scale, shift), abs=0.06)
+
+
+@pytest.mark.parametrize(("scale", "mean", "spread"), [(0.3, -6, 5), (0.5, -12, 6), (0.1, 0, 20)])
+def test_a_network_far_too_sure_of_itself_is_calibrated(scale, mean, spread):
+    generator = np.random.default_rng(12)
+    logits = generator.normal(mean, spread, size=(20000, 3)).astype(np.float32)
+    truth = generator.random(logits.shape) < 1 / (1 + np.exp(-scale * logits))
+    found = fit_event_scale(logits, truth, np.ones_like(truth), smallest=0.01)
+    assert found == pytest.approx((scale, 0), abs=0.05)
+
+
+def test_logits_that_say_nothing_get_the_smallest_scale_and_the_shift_beside_it():
+    generator = np.random.default_rng(14)
+    logits = generator.normal(-6, 5, size=(20000, 3)).astype(np.float32)
+    truth = generator.random(logits.shape) < 1 / (1 + np.exp(0.2 * logits))
+    scale, shift = fit_event_scale(logits, truth, np.ones_like(truth), smallest=0.01)
+    assert scale == 0.01
+    assert (1 / (1 + np.exp(-(scale * logits + shift)))).mean() == pytest.approx(truth.mean(), abs=1e-4)
 
 
 def test_the_fit_of_the_events_is_where_the_gradient_is_zero():
     generator = np.random.default_rng(13)
     logits = generator.normal(0, 3, size=(500, 2)).astype(np.float32)
     truth = logits + generator.normal(0, 3, size=(500, 2)) > 1
-    scale, shift = fit_event_scale(logits, truth, np.ones_like(truth))
+    scale, shift = fit_event_scale(logits, truth, np.ones_like(truth), smallest=0.01)
     surplus = 1 / (1 + np.exp(-(scale * logits.astype(np.float64) + shift))) - truth
     assert surplus.sum() == pytest.approx(0, abs=1e-4)
     assert (surplus * logits).sum() == pytest.approx(0, abs=1e-4)

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,6 +79,25 @@ def test_recordings_without_a_name_are_left():
     assert matched(inputs("a.wav", "b.wav"), "b.wav") == {"b.wav": "b.wav"}
 
 
+def test_a_folder_above_has_its_recordings_found_by_their_ends(tmp_path, monkeypatch):
+    (tmp_path / "in/scripts").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "in/scripts")
+    found = inputs("../a.wav", "../b.wav", root="..")
+    assert matched(found, "in/a.wav", f"{tmp_path}/in/b.wav") == {
+        "in/a.wav": "../a.wav",
+        f"{tmp_path}/in/b.wav": "../b.wav",
+    }
+
+
+def test_an_accent_may_be_a_character_of_its_own():
+    composed, decomposed = (unicodedata.normalize(form, "M\u00f6we.wav") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert matched(inputs(f"in/{decomposed}"), composed) == {composed: f"in/{decomposed}"}
+    # where both are there, each is the one it says
+    both = matched(inputs(f"in/{decomposed}", f"in/{composed}"), composed, decomposed)
+    assert both == {composed: f"in/{composed}", decomposed: f"in/{decomposed}"}
+
+
 def test_a_name_that_may_be_two_recordings():
     found = inputs("x/a.wav", root="x") + inputs("y/a.wav", root="y")
     with pytest.raises(ConfigError, match=r"truth.tsv names 'a.wav', which may be x/a.wav or y/a.wav, expected one"):
@@ -101,6 +121,8 @@ def test_labels_that_a_model_does_not_know_are_parted_from_the_others():
     table = {"a.wav": [owl, dog, fox], "b.wav": [fox], "c.wav": []}
     known = {"a.wav": [dog], "b.wav": [], "c.wav": []}
     assert known_events(table, model("cat", "dog"), source="truth.tsv") == (known, {"owl": 1, "fox": 2})
+    many = {name: 2 for name in "abcde"}
+    assert describe_unknown(many, ["dog"]) == "'a' (2 times), 'b' (2 times), 'c' (2 times) and 2 more"
     shown = r"such as 'owl' \(once\), 'dog' \(once\), 'fox' \(2 times\)"
     with pytest.raises(ConfigError, match=f"truth.tsv holds only labels .* does not know, {shown}") as caught:
         known_events(table, model("cat"), source="truth.tsv")

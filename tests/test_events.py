@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compactcli.errors import ManifestError
-from compactcli.events import Event, events_to_roll, sort_events
+from compactcli.events import Event, events_to_roll, join_events, sort_events
 from compactcli.timing import FrameClock
 
 CLOCK = FrameClock(sample_rate=16000, frame_length=640)
@@ -81,3 +81,19 @@ def test_a_frame_is_marked_when_it_shares_a_sample_with_the_event(n_samples, fra
     active = np.zeros(-(-n_samples // frame_length) * frame_length, dtype=bool)
     active[onset : min(offset, n_samples)] = True
     assert roll[:, 0].tolist() == active.reshape(-1, frame_length).any(axis=1).tolist()
+
+
+def test_events_of_one_class_that_touch_are_joined():
+    events = [
+        Event(onset=1.0, offset=2.0, label="dog"),
+        Event(onset=0.0, offset=1.0, label="dog"),
+        Event(onset=0.5, offset=3.0, label="rain"),
+        Event(onset=0.6, offset=0.7, label="rain"),
+        Event(onset=2.1, offset=2.2, label="dog"),
+    ]
+    assert join_events(events) == [
+        Event(onset=0.0, offset=2.0, label="dog"),
+        Event(onset=0.5, offset=3.0, label="rain"),
+        Event(onset=2.1, offset=2.2, label="dog"),
+    ]
+    assert join_events([]) == []

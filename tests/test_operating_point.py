@@ -150,11 +150,24 @@ def test_a_class_with_few_events_keeps_its_threshold():
     point = fit_detection([many, one, one, one, one], OWN)
     assert (of(point, "cat").n_events, of(point, "cat").kept, of(point, "cat").threshold_fitted) == (4, FEW_EVENTS, 0.5)
     assert point.fitted == OWN
-    # with a fifth event the whole fit moves it; the folds hold at most four of them, and so it does not prove itself
+    # of five events a fold's others have four, by which nothing could be fitted that the fifth might judge
     point = fit_detection([one] * 5, OWN)
+    assert (of(point, "cat").n_events, of(point, "cat").kept, of(point, "cat").threshold_fitted) == (5, FEW_EVENTS, 0.5)
+    assert point.fitted == OWN
+    # of seven they have five at least
+    point = fit_detection([one] * 7, OWN)
     assert (of(point, "cat").kept, of(point, "cat").threshold_fitted) == (None, 0.3)
-    assert (point.f1_after, point.f1_cross_validated) == (1, 0.5)
-    assert point.chosen == OWN
+
+
+def test_a_threshold_that_no_other_recording_judged_is_not_taken():
+    levels = {"dog": (0.42, 0.1), "cat": (0.3, 0.1)}
+    cats = label("cat", *[(start + 0.5, start + 1) for start in range(9, 20)])
+    first, others = heard((*EVENTS[:2], *cats), levels), heard(EVENTS[:2], levels)
+    point = fit_detection([first, *[others] * 5], OWN)
+    # what dogs gain does not speak for cats, all of which are in one recording
+    assert point.chosen == replace(OWN, class_thresholds={"dog": 0.4})
+    assert (of(point, "cat").n_events, of(point, "cat").kept) == (11, FEW_EVENTS)
+    assert (of(point, "cat").f1_after, of(point, "cat").f1_cross_validated) == (0, 0)
 
 
 def test_a_class_that_sounds_nearly_always_shows_nothing():
@@ -168,13 +181,13 @@ def test_a_class_that_sounds_nearly_always_shows_nothing():
 
 def test_recordings_without_events_count_their_false_alarms():
     levels = {"dog": (0.65, 0.1)}
-    barking = [heard(label("dog", (1, 3), (6, 8)), levels)] * 3
+    barking = [heard(label("dog", (1, 3), (6, 8)), levels)] * 4
     quiet = replace(heard(label("dog", (4, 12)), {"dog": (0.62, 0.1)}), reference=())
     assert fit_detection(barking, OWN).fitted == OWN
     point = fit_detection([*barking, quiet], OWN)
-    assert of(point, "dog").f1_before == pytest.approx(2 * 12 / (2 * 12 + 8))
+    assert of(point, "dog").f1_before == pytest.approx(2 * 16 / (2 * 16 + 8))
     assert of(point, "dog").threshold_fitted == 0.65
-    assert (point.f1_after, point.n_recordings) == (1, 4)
+    assert (point.f1_after, point.n_recordings) == (1, 5)
 
 
 @pytest.mark.parametrize("n_with_events", [0, 1])

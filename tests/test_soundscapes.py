@@ -8,7 +8,7 @@ from compactcli.datasets import TRAIN
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.plans import Part, Plan, Planner
-from compactcli.soundscapes import WaveformMixer, join_events
+from compactcli.soundscapes import WaveformMixer
 
 HOP, FADE = 320, 80  # samples
 
@@ -108,22 +108,6 @@ def test_an_event_at_the_end_of_a_recording_ends_with_its_samples(mixer, tiny_ba
 def test_classes_that_may_sound_unlisted_are_named(mixer, index_of):
     made = mixer.render(Plan(parts=(part(index_of("esc50/rain", unsure=True)),), kind="soundscape"))
     assert made.unsure == {"speech"}
-
-
-def test_events_of_one_class_that_touch_are_joined():
-    events = [
-        Event(onset=1.0, offset=2.0, label="dog"),
-        Event(onset=0.0, offset=1.0, label="dog"),
-        Event(onset=0.5, offset=3.0, label="rain"),
-        Event(onset=0.6, offset=0.7, label="rain"),
-        Event(onset=2.1, offset=2.2, label="dog"),
-    ]
-    assert join_events(events) == [
-        Event(onset=0.0, offset=2.0, label="dog"),
-        Event(onset=0.5, offset=3.0, label="rain"),
-        Event(onset=2.1, offset=2.2, label="dog"),
-    ]
-    assert join_events([]) == []
 
 
 def test_random_soundscapes_tell_all_that_sounds(mixer, tiny_bank):

@@ -1,6 +1,9 @@
 """A table of true events meets the recordings that it is about."""
 
 import difflib
+import itertools
+import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,6 +15,9 @@ from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, reason_of
 from compactcli.events import Event
 from compactcli.formats import read_events_tsv
+
+# labels that a message names of those that a model does not know
+MOST_NAMED = 3
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -50,7 +56,8 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
 
     Whole paths go first; among what is left then paths below the folder that the user named, at last ends of paths,
     longer ones first: ``b/c.wav`` stands for ``/a/b/c.wav``, never for a ``c.wav`` in another folder. A step finds what
-    is the only one of its name, in the table and among the recordings.
+    is the only one of its name, in the table and among the recordings. What is still left goes through the same steps
+    with accented letters as one character each: some systems store them as letter and accent.
 
     Args:
         inputs: Recordings.
@@ -71,9 +78,9 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
         lambda item: item.inner_path.parts,
         *(partial(_end, length) for length in lengths),
     ]
-    for key_of_input in steps:
-        by_key = _group(inputs_left, key_of_input)
-        named = _group(names_left, lambda name: PurePath(name).parts)
+    for spell, key_of_input in itertools.product((tuple, _composed), steps):
+        by_key = _group(inputs_left, [spell(key_of_input(item)) for item in inputs_left])
+        named = _group(names_left, [spell(PurePath(name).parts) for name in names_left])
         new = {
             same[0]: by_key[key][0] for key, same in named.items() if len(same) == 1 and len(by_key.get(key, ())) == 1
         }
@@ -105,7 +112,7 @@ def known_events(
     counts = Counter(event.label for events in table.values() for event in events)
     unknown = {label: count for label, count in counts.items() if label not in config.events}
     if len(unknown) == len(counts):
-        some = describe_unknown(dict(list(unknown.items())[:3]), config.events)
+        some = describe_unknown(unknown, config.events)
         found = f"only labels that the model does not know, such as {some}" if unknown else "no labels"
         raise ConfigError(
             f"{source} holds {found}, expected names of the model's events",
@@ -116,16 +123,17 @@ def known_events(
 
 
 def describe_unknown(counts: Mapping[str, int], classes: Collection[str]) -> str:
-    """Labels that a model does not know, how often each is there, and what it may have meant.
+    """The first labels that a model does not know, how often each is there, and what it may have meant.
 
     Example:
         >>> describe_unknown({"Dog": 7, "owl": 1}, ["dog", "siren"])
         "'Dog' (7 times, did you mean dog?), 'owl' (once)"
     """
-    return ", ".join(
+    some = [
         f"'{label}' ({'once' if count == 1 else f'{count} times'}{_meant(label, classes)})"
-        for label, count in counts.items()
-    )
+        for label, count in itertools.islice(counts.items(), MOST_NAMED)
+    ]
+    return ", ".join(some) + (f" and {len(counts) - len(some)} more" if len(counts) > len(some) else "")
 
 
 def _meant(label: str, classes: Collection[str]) -> str:
@@ -135,33 +143,41 @@ def _meant(label: str, classes: Collection[str]) -> str:
 
 def _end(length: int, item: Input) -> tuple[str, ...]:
     """The last folders and the name of a recording's path; all of it where there are fewer."""
-    return item.path.absolute().parts[-length:]
+    # Path.absolute keeps ".."
+    return Path(os.path.abspath(item.path)).parts[-length:]
 
 
-def _group(items: Iterable[Item], key_of: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+def _composed(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", part) for part in parts)
+
+
+def _group(items: Iterable[Item], keys: Iterable[Key]) -> dict[Key, list[Item]]:
     groups = defaultdict(list)
-    for item in items:
-        groups[key_of(item)].append(item)
+    for item, key in zip(items, keys, strict=True):
+        groups[key].append(item)
     return groups
 
 
 def _unmatched(names: Sequence[str], inputs: Sequence[Input], *, source: str) -> ConfigError:
     parts_of = {name: PurePath(name).parts for name in names}
-    of_name = {name: [item for item in inputs if _end(len(parts), item) == parts] for name, parts in parts_of.items()}
+    by_end = {
+        length: _group(inputs, [_end(length, item) for item in inputs]) for length in set(map(len, parts_of.values()))
+    }
+    of_name = {name: by_end[len(parts)].get(parts, []) for name, parts in parts_of.items()}
     for name, items in of_name.items():
         if len(items) > 1:
             return ConfigError(
                 f"{source} names '{name}', which may be {items[0].path} or {items[1].path}, expected one recording",
                 hint="write file names with their folders, as in the folder that is named",
             )
-    for name, items in of_name.items():
-        same = [other for other in names if of_name[other] == items]
-        if items:
-            return ConfigError(
-                f"{source} names '{name}' and '{same[-1]}', of which one may be {items[0].path}, "
-                "expected a recording for each",
-                hint="name all folders that the table is about, and write file names with them",
-            )
+    some = [(name, items[0].path) for name, items in of_name.items() if items]
+    if some:
+        name, path = some[0]
+        other = [other for other, same in some if same == path][-1]
+        return ConfigError(
+            f"{source} names '{name}' and '{other}', of which one may be {path}, expected a recording for each",
+            hint="name all folders that the table is about, and write file names with them",
+        )
     others = "" if len(names) == 1 else f" and {len(names) - 1} more"
     elsewhere = [item.path for item in inputs if item.path.name == PurePath(names[0]).name]
     if elsewhere:

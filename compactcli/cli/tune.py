@@ -92,6 +92,7 @@ def tune(
     from compactcli.cli.steps import StepProgress
     from compactcli.cli.tuning_report import TuningReport
     from compactcli.errors import ConfigError
+    from compactcli.events import join_events
     from compactcli.operating_point import check_references, fit_detection
 
     if options.STDIN in paths:
@@ -117,8 +118,12 @@ def tune(
             f"labels left out, which {engine.config.name} does not know: "
             f"{describe_unknown(unknown, engine.config.events)}"
         )
-    check_references(list(known.values()))
-    events_of = {found[name].path: events for name, events in known.items()}
+    joined = {name: join_events(events) for name, events in known.items()}
+    n_joined = sum(map(len, known.values())) - sum(map(len, joined.values()))
+    if n_joined and not quiet:
+        say_warning(f"labels joined with another of their class, which they touch: {n_joined}")
+    check_references(list(joined.values()))
+    events_of = {found[name].path: events for name, events in joined.items()}
     # what is no recording at all is told of in any case, and so is what the user named and is not there
     to_hear = [item for item in inputs if item.path in events_of or item.error or _is_missing(item)]
     unlabelled = len(inputs) - len(to_hear)
