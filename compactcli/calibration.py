@@ -112,12 +112,12 @@ def _fit_logistic(
 ) -> list[float]:
     """Weights of a logit's terms with the lowest log-loss, by Newton steps that are halved while the loss would rise.
 
-    Where the logits are far from 0 nearly everywhere, the curvature is small and a whole step goes far beyond the lowest
-    loss, from where none comes back.
+    Where the logits are far from 0 nearly everywhere, the curvature is small and a whole step goes far beyond the
+    lowest loss, from where none comes back.
     """
 
     def logit(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return offset + sum(weight * term for weight, term in zip(weights, terms, strict=True))
+        return sum((weight * term for weight, term in zip(weights, terms, strict=True)), start=np.asarray(offset))
 
     def log_loss(weights: npt.NDArray[np.float64]) -> float:
         z = logit(weights)

@@ -4,7 +4,9 @@ Every message says which input, what was found, what was expected; the hint says
 ``code`` is the stable word that records carry in ``error.code``.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 
 class CompactError(Exception):
@@ -79,6 +81,19 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigError with ``message`` unless ``condition`` holds."""
     if not condition:
         raise ConfigError(message)
+
+
+@contextlib.contextmanager
+def writing_to(name: str) -> Iterator[None]:
+    """Turn what the system refuses inside into the error of a file that cannot be written.
+
+    Raises:
+        CompactError: The disk is full, or the file cannot be written for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(name, error) from error
 
 
 def unwritable(name: str, error: OSError, *, hint: str = "choose another place with --output") -> CompactError:

@@ -121,7 +121,7 @@ def test_labels_that_a_model_does_not_know_are_parted_from_the_others():
     table = {"a.wav": [owl, dog, fox], "b.wav": [fox], "c.wav": []}
     known = {"a.wav": [dog], "b.wav": [], "c.wav": []}
     assert known_events(table, model("cat", "dog"), source="truth.tsv") == (known, {"owl": 1, "fox": 2})
-    many = {name: 2 for name in "abcde"}
+    many = dict.fromkeys("abcde", 2)
     assert describe_unknown(many, ["dog"]) == "'a' (2 times), 'b' (2 times), 'c' (2 times) and 2 more"
     shown = r"such as 'owl' \(once\), 'dog' \(once\), 'fox' \(2 times\)"
     with pytest.raises(ConfigError, match=f"truth.tsv holds only labels .* does not know, {shown}") as caught:

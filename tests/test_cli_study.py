@@ -94,8 +94,9 @@ def test_wrong_requests_end_with_2(study, tmp_path, tiny_corpus, monkeypatch):
 def test_models_of_folds_are_gathered(study, tmp_path, tiny_model, tiny_corpus, tiny_cache):
     results = tmp_path / "new/folds.json"
     options = ["--corpus", tiny_corpus, "--cache", tiny_cache, "--results", results, "--device", "cpu", "--quiet"]
-    assert study("folds", *options)[0] == 0
-    assert not results.exists()
+    code, out, err = study("folds", *options)
+    assert (code, out) == (2, "")
+    assert "folds.json does not exist, expected figures" in " ".join(err.split())
     code, out, err = study("folds", tiny_model, *options)
     assert (code, err) == (0, "")
     assert out.splitlines()[-1].startswith("| tiny | yes | ")
@@ -125,8 +126,22 @@ def test_folds_of_unlike_models_are_not_written(study, tmp_path, tiny_model, tin
     (other / "recipe.toml").write_text(recipe.replace('esc50 = ["5"]', 'esc50 = ["1"]'), encoding="utf-8")
     code, out, err = study("folds", other, *options)
     assert (code, out) == (2, "")
-    assert "the folds of recipe 'tiny', seed 3, differ in size, steps" in " ".join(err.split())
+    assert "models of recipe 'tiny' differ in size, steps" in " ".join(err.split())
     assert results.read_text(encoding="utf-8") == before
+
+
+def test_what_cannot_be_written_is_told_before_any_work(study, tmp_path, tiny_model, tiny_corpus):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").touch()
+    place = tmp_path / "file/there"
+    for words in (
+        ["interchannel", "--corpus", tiny_corpus, "--output", place],
+        ["folds", tiny_model, "--corpus", tiny_corpus, "--results", place / "folds.json"],
+    ):
+        code, out, err = study(*words, "--device", "cpu", "--quiet")
+        assert (code, out) == (2, "")
+        assert "file/there is not a folder, expected the name of one" in " ".join(err.split())
 
 
 def test_help_loads_no_study():

@@ -144,10 +144,12 @@ def test_seeds_are_averaged_where_no_fold_is_missing():
     assert len({line.count("|") for line in lines}) == 1
 
 
-@pytest.mark.parametrize("changes", [{"parameters": 1}, {"steps": 11}, {"taught": False}, {"folders": ("esc50",)}])
+@pytest.mark.parametrize(
+    "changes", [{"parameters": 1}, {"steps": 11, "seed": 2}, {"taught": False}, {"folders": ("esc50",)}]
+)
 def test_folds_that_do_not_belong_together_are_refused(changes):
     figures = all_folds()
     figures[4] = dataclasses.replace(figures[4], **changes)
-    with pytest.raises(ConfigError, match="the folds of recipe 'small', seed 1, differ in size, steps") as caught:
+    with pytest.raises(ConfigError, match="models of recipe 'small' differ in size, steps") as caught:
         fold_tables(figures)
     assert caught.value.hint == "give recipes that differ different names"

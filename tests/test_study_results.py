@@ -6,8 +6,11 @@ import torch
 
 from compactcli.cli.study import TASKS
 from compactcli.complexity import layer_costs
-from compactcli.errors import ConfigError
+from compactcli.errors import CompactError, ConfigError
 from compactcli.study.digits import DESIGN as DIGITS
+from compactcli.study.folds import write_figures
+from compactcli.study.latency import write_latencies
+from compactcli.study.picture import draw_study
 from compactcli.study.results import Run, append_run, read_runs
 from compactcli.study.running import DESIGNS, Cell, cells, make_task, run_study
 from compactcli.study.tasks import TaskDesign
@@ -56,7 +59,7 @@ def test_runs_are_lines_that_are_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"results '.*results.jsonl' cannot be read: "),
+        ("{", r"'.*results.jsonl', line 1, is no JSON: "),
         ("{}", r"results.jsonl, line 1, lacks the settings \['task', "),
         (json.dumps({"task": "chess"}), r"results.jsonl, line 1, lacks the settings \['variant'"),
     ],
@@ -66,6 +69,31 @@ def test_lines_that_are_no_runs_are_refused(tmp_path, line, message):
     path.write_text(line + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_runs(path, [DIGITS])
+
+
+def test_a_run_that_was_not_written_to_its_end_is_done_again(tmp_path):
+    path = tmp_path / "results.jsonl"
+    append_run(path, RUN)
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole + whole[:40], encoding="utf-8")
+    assert read_runs(path, [DIGITS]) == [RUN]
+    other = dataclasses.replace(RUN, seed=3)
+    append_run(path, other)
+    assert read_runs(path, [DIGITS]) == [RUN, other]
+
+
+def test_results_that_cannot_be_read_or_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"results '.*' cannot be read: .*Is a directory"):
+        read_runs(tmp_path, [DIGITS])
+    (tmp_path / "file").touch()
+    for write in (
+        append_run,
+        write_latencies,
+        lambda path, _: write_figures(path, []),
+        lambda path, _: draw_study([RUN], DESIGNS, path),
+    ):
+        with pytest.raises(CompactError, match=r"cannot be written \(.*\), expected room and the right to write"):
+            write(tmp_path / "file/there.png", RUN)
 
 
 @pytest.mark.parametrize("changes", [{"settings": "600 steps"}, {"task": "chess"}])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS, copy_model
 from compactcli.cli.options import STDIN
-from compactcli.cli.output import check_folder
+from compactcli.cli.output import check_folder, check_new_folder
 from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, unwritable
 
@@ -59,13 +59,7 @@ def check_run_output(folder: Path) -> None:
             hint="choose another name",
             code="output-exists",
         )
-    # the folders around it are made with it
-    around = folder.absolute()
-    while not around.exists() and not around.is_symlink():
-        around = around.parent
-    if not around.is_dir():
-        raise ConfigError(f"--output {folder} is not a folder, expected the name of one", hint="choose another name")
-    check_folder(around, name=str(folder))
+    check_new_folder(folder)
 
 
 def _check_name(folder: Path) -> None:

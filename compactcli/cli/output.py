@@ -105,6 +105,24 @@ def check_folder(folder: Path, *, name: str) -> None:
         raise unopenable(name, error) from error
 
 
+def check_new_folder(folder: Path, *, option: str = "--output") -> None:
+    """Refuse a folder that takes no files, or cannot be made, before any work is done.
+
+    Args:
+        folder: It may be there; else it will be made with the folders around it.
+        option: What named it, or something in it.
+
+    Raises:
+        ConfigError: It, or what is in the place of a folder around it, is none, or takes no files.
+    """
+    around = folder.absolute()
+    while not around.exists() and not around.is_symlink():
+        around = around.parent
+    if not around.is_dir():
+        raise ConfigError(f"{option} {folder} is not a folder, expected the name of one", hint="choose another name")
+    check_folder(around, name=str(folder))
+
+
 @contextlib.contextmanager
 def open_output(path: Path | None, *, alone: bool = False, durable: bool = False) -> Iterator[Write]:
     """Open the place for the results.

@@ -78,7 +78,8 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
         lambda item: item.inner_path.parts,
         *(partial(_end, length) for length in lengths),
     ]
-    for spell, key_of_input in itertools.product((tuple, _composed), steps):
+    spellings: list[Callable[[tuple[str, ...]], tuple[str, ...]]] = [tuple, _composed]
+    for spell, key_of_input in itertools.product(spellings, steps):
         by_key = _group(inputs_left, [spell(key_of_input(item)) for item in inputs_left])
         named = _group(names_left, [spell(PurePath(name).parts) for name in names_left])
         new = {
@@ -144,7 +145,7 @@ def _meant(label: str, classes: Collection[str]) -> str:
 def _end(length: int, item: Input) -> tuple[str, ...]:
     """The last folders and the name of a recording's path; all of it where there are fewer."""
     # Path.absolute keeps ".."
-    return Path(os.path.abspath(item.path)).parts[-length:]
+    return Path(os.path.normpath(item.path.absolute())).parts[-length:]
 
 
 def _composed(parts: tuple[str, ...]) -> tuple[str, ...]:

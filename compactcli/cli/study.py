@@ -53,7 +53,7 @@ def interchannel(
     if unknown:
         raise ConfigError(f"--task is '{unknown[0]}', expected one of {', '.join(TASKS)}")
 
-    from compactcli.cli.output import open_output
+    from compactcli.cli.output import check_new_folder, open_output
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.engine.torch import choose_device
     from compactcli.study.latency import measure_latencies, read_latencies, write_latencies
@@ -63,6 +63,7 @@ def interchannel(
     from compactcli.study.tables import interchannel_table
 
     chosen = choose_device(device)
+    check_new_folder(output)
     measured = output / "latency.json"
     with StepProgress(active=not quiet) as progress:
         if train and corpus is not None:
@@ -84,7 +85,8 @@ def interchannel(
             counter = progress.counter("rounds of latency")
             write_latencies(measured, measure_latencies(DESIGNS, gpu=gpu, on_round=counter))
     table = interchannel_table(runs, read_latencies(measured), DESIGNS)
-    (output / "table.md").write_text(table, encoding="utf-8")
+    with open_output(output / "table.md") as write:
+        write(table)
     draw_study(runs, DESIGNS, output / "interchannel.png")
     with open_output(None) as write:
         write(table)
@@ -113,12 +115,17 @@ def folds(
     require_package("torch", purpose="compact study folds")
     from compactcli import inference
     from compactcli.checkpoint import find_model
-    from compactcli.cli.output import open_output
+    from compactcli.cli.output import check_new_folder, open_output
     from compactcli.cli.steps import StepProgress, cache_folder
+    from compactcli.errors import ConfigError
     from compactcli.recipe import read_recipe
     from compactcli.study.folds import fold_tables, measure_fold, read_figures, updated, write_figures
     from compactcli.study.tables import fold_markdown
 
+    if models:
+        check_new_folder(results.parent, option="--results in")
+    elif not results.exists():
+        raise ConfigError(f"--results {results} does not exist, expected figures", hint="name models to measure")
     figures = read_figures(results)
     with StepProgress(active=not quiet) as progress:
         for name in models or ():

@@ -13,7 +13,7 @@ from pathlib import Path
 from compactcli.checkpoint import WEIGHTS
 from compactcli.datasets import TEST
 from compactcli.engine import Engine
-from compactcli.errors import ConfigError, ManifestError
+from compactcli.errors import ConfigError, ManifestError, writing_to
 from compactcli.evaluation import hear, tagging_metrics
 from compactcli.heldout import HeldOut
 from compactcli.plainjson import from_json, to_json
@@ -160,12 +160,17 @@ def read_figures(path: Path) -> list[FoldFigure]:
 
 
 def write_figures(path: Path, figures: Iterable[FoldFigure]) -> None:
-    """Write a results file, one figure a line, ordered by recipe, seed and fold."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a results file, one figure a line, ordered by recipe, seed and fold.
+
+    Raises:
+        CompactError: The file cannot be written.
+    """
     lines = [json.dumps(to_json(figure)) for figure in sorted(figures, key=lambda figure: figure.key)]
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-    temporary.replace(path)
+    with writing_to(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def updated(figures: Sequence[FoldFigure], new: FoldFigure) -> list[FoldFigure]:
@@ -177,19 +182,20 @@ def fold_tables(figures: Iterable[FoldFigure]) -> list[FoldTable]:
     """Figures by recipe and seed.
 
     Raises:
-        ConfigError: Models of one recipe and seed have different sizes or were taught differently.
+        ConfigError: Models of one recipe have different sizes or were taught differently.
     """
     groups: dict[tuple[str, int], list[FoldFigure]] = {}
+    made_of: dict[str, FoldFigure] = {}
     for figure in sorted(figures, key=lambda item: item.key):
         groups.setdefault((figure.recipe, figure.seed), []).append(figure)
-    tables = []
-    for (recipe, seed), members in groups.items():
-        made = {dataclasses.replace(item, fold="", accuracy=0.0, clips=0, weights="") for item in members}
-        if len(made) > 1:
+        made = dataclasses.replace(figure, fold="", seed=0, accuracy=0.0, clips=0, weights="")
+        if made_of.setdefault(figure.recipe, made) != made:
             raise ConfigError(
-                f"the folds of recipe '{recipe}', seed {seed}, differ in size, steps, folders or teacher",
+                f"models of recipe '{figure.recipe}' differ in size, steps, folders or teacher",
                 hint="give recipes that differ different names",
             )
+    tables = []
+    for (recipe, seed), members in groups.items():
         accuracy = {item.fold: item.accuracy for item in members}
         tables.append(
             FoldTable(

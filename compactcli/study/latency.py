@@ -14,7 +14,7 @@ from compactcli.benchmark import describe_machine
 from compactcli.benchmark.timing import measure
 from compactcli.config import ModelConfig
 from compactcli.engine.onnx import INPUT, OUTPUTS
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, writing_to
 from compactcli.graph import network_model
 from compactcli.onnx_runtime import onnxruntime
 from compactcli.plainjson import from_json, to_json
@@ -102,9 +102,14 @@ def measure_latencies(
 
 
 def write_latencies(path: Path, latencies: Latencies) -> None:
-    """Write what was measured as JSON; the folder is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(to_json(latencies), indent=1) + "\n", encoding="utf-8")
+    """Write what was measured as JSON; the folder is made where it is missing.
+
+    Raises:
+        CompactError: The file cannot be written.
+    """
+    with writing_to(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(to_json(latencies), indent=1) + "\n", encoding="utf-8")
 
 
 def read_latencies(path: Path) -> Latencies:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compactcli.canvas import plain_figure
+from compactcli.errors import writing_to
 from compactcli.study.results import Run
 from compactcli.study.tables import mean_and_spread, scores_of
 from compactcli.study.tasks import TaskDesign
@@ -28,6 +29,9 @@ def draw_study(runs: Sequence[Run], designs: Iterable[TaskDesign], path: Path) -
         runs: In any order.
         designs: Tasks in the order of the panels.
         path: PNG file.
+
+    Raises:
+        CompactError: The file cannot be written.
     """
     shown = [design for design in designs if any(run.task == design.name for run in runs)]
     with plain_figure(4.2 * len(shown) + 1.2, 4.8) as figure:
@@ -37,7 +41,8 @@ def draw_study(runs: Sequence[Run], designs: Iterable[TaskDesign], path: Path) -
         panels[0].set_ylabel("operation and group size")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-        figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
+        with writing_to(str(path)):
+            figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
 def rows() -> list[str]:

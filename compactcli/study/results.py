@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, writing_to
 from compactcli.plainjson import from_json, to_json
 from compactcli.study.tasks import TaskDesign
 from compactcli.study.variants import Variant
@@ -44,14 +44,21 @@ class Run:
 
 
 def append_run(path: Path, run: Run) -> None:
-    """Add one line; the folder is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(to_json(run)) + "\n")
+    """Add one line; the folder is made where it is missing, and a line that a stopped run has not finished goes.
+
+    Raises:
+        CompactError: The file cannot be written.
+    """
+    with writing_to(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as stream:
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.write(json.dumps(to_json(run)).encode() + b"\n")
 
 
 def read_runs(path: Path, designs: Iterable[TaskDesign]) -> list[Run]:
-    """Runs in the order of the file; a missing file holds none.
+    """Runs in the order of the file; a missing file holds none, and a last line that was not finished counts as none.
 
     Args:
         path: What `append_run` wrote.
@@ -65,11 +72,18 @@ def read_runs(path: Path, designs: Iterable[TaskDesign]) -> list[Run]:
     settings = {design.name: design.settings for design in designs}
     runs = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        values = [json.loads(line) for line in lines]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"results '{path}' cannot be read: {error}") from error
-    for number, value in enumerate(values, start=1):
+        raise ConfigError(f"results '{path}' cannot be read: {error}", hint="check the path") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise ConfigError(
+                f"'{path}', line {number}, is no JSON: {error}", hint="remove the line; its run is done again"
+            ) from error
         run = from_json(Run, value, where=f"{path}, line {number},")
         if settings.get(run.task) != run.settings:
             raise ConfigError(
