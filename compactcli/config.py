@@ -13,6 +13,7 @@ from compactcli.timing import FrameClock
 
 FORMAT_VERSION = 1
 LONGEST_FILTER_S = 60.0  # a median keeps its whole window in memory
+LONGEST_TIME_S = 1e9  # 30 years; its frames can be counted
 LOWEST_THRESHOLD = 0.01  # a sigmoid is never 0: without a floor, a large hysteresis would let no event end
 
 
@@ -163,10 +164,8 @@ class DetectionConfig:
             value = getattr(self, name)
             known_as = name.removesuffix("_s")  # on the command line and in Python
             require(math.isfinite(value) and value >= 0, f"{known_as} is {value}, expected seconds, 0 or more")
-        for name in ("median_s", "step_s"):
-            value = getattr(self, name)
-            known_as = name.removesuffix("_s")
-            require(value <= LONGEST_FILTER_S, f"{known_as} is {value} s, expected at most {LONGEST_FILTER_S:g} s")
+            longest = LONGEST_FILTER_S if name in ("median_s", "step_s") else LONGEST_TIME_S
+            require(value <= longest, f"{known_as} is {value} s, expected at most {longest:g} s")
 
     def threshold_of(self, label: str) -> float:
         """Threshold that holds for one class."""

@@ -153,7 +153,10 @@ class Evaluation:
                 "micro_f1": round(metrics.micro.f1, 4),
                 "micro_precision": round(metrics.micro.precision, 4),
                 "micro_recall": round(metrics.micro.recall, 4),
-                "f1": {name: round(counts.f1, 4) for name, counts in metrics.per_class.items()},
+                # of a class that neither occurs nor is heard there is none, as the macro mean has it
+                "f1": {
+                    name: round(counts.f1, 4) if counts.occurs else None for name, counts in metrics.per_class.items()
+                },
             }
 
         def psds(result: Psds) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from compactcli.events import Event
 
 SCHEMA = 1
 STATUSES = ("ok", "partial", "error")
+# what stands for the path of samples that came from no file, where a format needs one; standard input is called so too
+NAMELESS = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,7 @@ class Record:
     """What became of one input; failures have one too.
 
     Args:
-        path: The input as the user named it.
+        path: The input as the user named it; empty for samples.
         status: ``ok``; ``partial`` when not all of it was, or not as its header says; ``error`` when nothing was.
         error_code: Stable word for what went wrong; None exactly when the status is ``ok``.
         error_message: The same for people; None exactly when the status is ``ok``.

@@ -154,6 +154,8 @@ def test_networks_are_checked():
         ({"merge_share": 1.1}, "merge_share is 1.1, expected a number from 0 to 1"),
         ({"merge_share": math.nan}, "merge_share is nan"),
         ({"max_gap_s": math.inf}, "max_gap is inf"),
+        ({"max_gap_s": 1e305}, r"max_gap is 1e\+305 s, expected at most 1e\+09 s"),
+        ({"min_duration_s": 2e9}, "min_duration is 2000000000.0 s, expected at most"),
         ({"min_duration_s": math.nan}, "min_duration is nan"),
     ],
 )

@@ -18,9 +18,13 @@ from compactcli.formats import (
     ONE_RECORDING,
     SUFFIXES,
     EventTsvWriter,
+    JsonLinesWriter,
+    RavenWriter,
+    RttmWriter,
     Writer,
     encode,
     read_events_tsv,
+    read_raven_table,
 )
 from compactcli.records import Record
 
@@ -273,3 +277,15 @@ def test_a_bad_line_is_refused_by_its_number(line: str, message: str) -> None:
     text = f"filename\tonset\toffset\tevent_label\nok.wav\t0\t1\tdog\n{line}\n"
     with pytest.raises(ManifestError, match=message):
         read_events_tsv(text, "truth.tsv")
+
+
+def test_samples_without_a_name_have_one_where_a_format_needs_it():
+    record = Record(path="", duration=5.0, sample_rate=16000, model="compactnet", events=(BARK,))
+
+    def written(writer):
+        return writer.begin() + writer.record(record) + writer.end()
+
+    assert written(RttmWriter()).split()[1] == "-"
+    assert list(read_events_tsv(written(EventTsvWriter()), "x")) == ["-"]
+    assert list(read_raven_table(written(RavenWriter()), "x", label_column="Annotation")) == ["-"]
+    assert json.loads(written(JsonLinesWriter()))["path"] == ""

@@ -128,9 +128,11 @@ def test_a_selection_that_has_a_row_for_each_view_counts_once() -> None:
         "1\tWaveform 1\t0.5\t1.5\towl\r\n"
         "1\tSpectrogram 1\t0.5\t1.5\towl\r\n"
         "2\tWaveform 1\t3.0\t4.0\towl\r\n"
+        # of another table, which was joined
+        "2\tSpectrogram 1\t5.0\t6.0\towl\r\n"
         "\r\n"
     )
-    expected = [Event(onset=0.5, offset=1.5, label="owl"), Event(onset=3.0, offset=4.0, label="owl")]
+    expected = [Event(onset=onset, offset=onset + 1, label="owl") for onset in (0.5, 3.0, 5.0)]
     assert read_raven_table(text, "x") == {"": expected}
 
 

@@ -3,7 +3,7 @@
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.fields import escape, read_event, show_header, split_lines, unescape
-from compactcli.records import Record, rounded_events
+from compactcli.records import NAMELESS, Record, rounded_events
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 
@@ -24,7 +24,7 @@ class EventTsvWriter:
         """The rows of one recording."""
         if record.status == "error":
             return ""
-        name = escape(record.path)
+        name = escape(record.path or NAMELESS)
         rows = [
             f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{escape(event.label)}\n"
             for event in rounded_events(record.events or ())

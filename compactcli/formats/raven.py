@@ -3,7 +3,7 @@
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.fields import from_pictures, make_event, read_times, show_header, split_lines, to_pictures
-from compactcli.records import Record, rounded_events
+from compactcli.records import NAMELESS, Record, rounded_events
 
 BEGIN, END, FILE_OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 COLUMNS = (
@@ -50,7 +50,7 @@ class RavenWriter:
     def record(self, record: Record) -> str:
         """The rows of one recording."""
         band = "" if record.sample_rate is None else f"{record.sample_rate / 2:.1f}"
-        name = to_pictures(record.path)
+        name = to_pictures(record.path or NAMELESS)
         rows = []
         for event in rounded_events(record.events or (), decimals=6):
             self._n_rows += 1
@@ -101,7 +101,7 @@ def read_raven_table(text: str, source: str, *, label_column: str = "Annotation"
         )
     name_column = next((name for name in NAME_COLUMNS if name in header), None)
     table: dict[str, list[Event]] = {}
-    views: dict[tuple[str, str], str] = {}
+    views: dict[tuple[str, str], tuple[str, Event]] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line:
             continue
@@ -111,13 +111,14 @@ def read_raven_table(text: str, source: str, *, label_column: str = "Annotation"
             raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
         row = dict(zip(header, fields, strict=True))
         name = "" if name_column is None else from_pictures(row[name_column])
-        # of one recording: tables that were joined count their selections from 1 again
-        view = row.get("View", "")
-        if views.setdefault((name, row.get("Selection", str(number))), view) != view:
-            continue
         if name_column is not None and not name:
             raise ManifestError(f"{where} has no {name_column}")
-        table.setdefault(name, []).append(_read_row(row, from_pictures(row[label_column]), where=where))
+        event = _read_row(row, from_pictures(row[label_column]), where=where)
+        # of one recording and the same times: tables that were joined count their selections from 1 again
+        view = row.get("View", "")
+        first_view, first = views.setdefault((name, row.get("Selection", str(number))), (view, event))
+        if first_view == view or first != event:
+            table.setdefault(name, []).append(event)
     return table
 
 

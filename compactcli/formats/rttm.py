@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-from compactcli.records import Record, rounded_events
+from compactcli.records import NAMELESS, Record, rounded_events
 
 
 class RttmWriter:
@@ -22,7 +22,7 @@ class RttmWriter:
 
     def record(self, record: Record) -> str:
         """The lines of one recording."""
-        name = _one_word(record.path)
+        name = _one_word(record.path or NAMELESS)
         return "".join(
             f"SPEAKER {name} 1 {event.onset:.3f} {event.duration_s:.3f} <NA> <NA> {_one_word(event.label)} <NA> <NA>\n"
             for event in rounded_events(record.events or ())
