@@ -96,7 +96,7 @@ def writing_to(name: str) -> Iterator[None]:
         raise unwritable(name, error) from error
 
 
-def unwritable(name: str, error: OSError, *, hint: str = "choose another place with --output") -> CompactError:
+def unwritable(name: str, error: OSError, *, hint: str = "make room, or choose another place") -> CompactError:
     """The error of a file that cannot be written."""
     return CompactError(
         f"{name} cannot be written ({reason_of(error)}), expected room and the right to write",

@@ -7,7 +7,6 @@ what it costs.
 
 import logging
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from compactcli.errors import CompactError, ConfigError
 from compactcli.graph import describe, network_model, scoring_model
 from compactcli.logmel import NumpyLogMel
 from compactcli.onnx_runtime import onnxruntime
+from compactcli.temporary import temporary_folder
 
 PRECISIONS = ("fp32", "int8")
 # probabilities of two float32 runs of the same network differ by some 1e-6
@@ -175,8 +175,8 @@ def _quantise(model: ModelProto, inputs: Sequence[dict[str, npt.NDArray[np.float
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with tempfile.TemporaryDirectory() as place:
-            given, prepared, quantised = (Path(place) / name for name in ("given", "prepared", "quantised"))
+        with temporary_folder() as place:
+            given, prepared, quantised = (place / name for name in ("given", "prepared", "quantised"))
             given.write_bytes(model.SerializeToString())
             # folds batch normalisation into the convolutions
             quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)

@@ -1,7 +1,6 @@
 """A trained network becomes a model: calibrated on validation recordings and written as a folder."""
 
 import dataclasses
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from compactcli.heldout import HeldOut
 from compactcli.model import CompactNet
 from compactcli.recipe import Recipe
 from compactcli.smoothing import median_filter
+from compactcli.temporary import temporary_folder
 
 N_SOUNDSCAPES = 400
 # the resolution of the segment-based metric that the operating point is chosen for
@@ -109,8 +109,7 @@ def release(
     )
     if held_out is not None:
         # nobody shall take a model for finished that is not; on the CPU, where most people will run it
-        with tempfile.TemporaryDirectory(prefix="compact-") as name:
-            folder = Path(name)
+        with temporary_folder() as folder:
             save_model(folder, config, network)
             calibration = fit_calibration(load_engine(folder, device="cpu"), held_out, report=report)
         config = dataclasses.replace(config, calibration=calibration)

@@ -111,6 +111,7 @@ def test_what_follows_the_sound_may_be_no_sound(behind, padded, tmp_path):
         wav(layout(order=">"), chunk(b"data", NOISE, size=1000, order=">"), form=b"RIFX", order=">"),
         wav(ds64(1000), layout(), chunk(b"data", NOISE, size=2**32 - 1), form=b"RF64"),
         wav(ds64(1000), layout(), chunk(b"data", NOISE, size=7), form=b"RF64"),
+        wav(ds64(1000), layout(), chunk(b"data", NOISE, size=7), form=b"BW64"),
         # as a name that nobody knows, too long for the file
         wav(layout(), chunk(b"data", NOISE[:1000]), chunk(b"wxyz", NOISE, size=300_000)),
         # a third of a second of it is 2,667 bytes
@@ -134,6 +135,9 @@ def test_sound_behind_the_end(data, tmp_path):
         ([ds64(0), layout(), chunk(b"data", NOISE, size=0)], b"RF64"),
         ([ds64(0), layout(), chunk(b"data", NOISE, size=500)], b"RF64"),
         ([layout(), chunk(b"data", NOISE, size=2**32 - 1)], b"RF64"),
+        ([ds64(0), layout(), chunk(b"data", NOISE, size=0)], b"BW64"),
+        ([layout(), chunk(b"data", NOISE, size=2**32 - 1)], b"BW64"),
+        ([ds64(len(NOISE)), layout(), chunk(b"data", NOISE, size=2**32 - 1)], b"BW64"),
     ],
 )
 def test_headers_that_were_never_finished(chunks, form, tmp_path):

@@ -123,6 +123,17 @@ def test_output_appears_whole(run_compact, folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_document_of_one_recording_goes_when_that_fails(run_compact, tmp_path, write_tone):
+    path, output = write_tone(), tmp_path / "labels.txt"
+    words = ["detect", path, "--format", "audacity", "--output", output, "--overwrite", "--quiet"]
+    assert run_compact(*words)[0] == 0
+    assert output.exists()
+    path.write_bytes(b"")
+    assert run_compact(*words)[0] == 1
+    # it would look like the labels of what is there now
+    assert not output.exists()
+
+
 def test_a_dash_is_standard_output(run_compact, write_tone, tmp_path, monkeypatch):
     path = write_tone()
     monkeypatch.chdir(tmp_path)

@@ -79,6 +79,8 @@ def test_what_is_named_has_to_be_a_recording(folder, run, tmp_path, name):
         (["--precision", "int8"], "--precision int8 came without --ranges, expected recordings that show how large"),
         (["--ranges", "folder"], "--ranges came with --precision fp32, expected int8"),
         (["--to", "tflite"], "Invalid value for '--to'"),
+        (["--check", ""], "an empty path stands for nothing, expected a file or a folder"),
+        (["--precision", "int8", "--ranges", ""], "an empty path stands for nothing, expected a file or a folder"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(folder, run, tmp_path, words, message):

@@ -157,14 +157,14 @@ def test_damaged_results_are_made_again(name, run_compact, tree):
         cut.write_bytes(whole[cut.name][:n_bytes])
         code, out, err = run_compact(*words)
         assert (code, out) == (0, "")
-        assert err.startswith(f"warning: out/b.wav.{name} is damaged, expected JSON; its recording is analysed again\n")
+        assert err.startswith(f"warning: out/b.wav.{name} is damaged; its recording is analysed again\n")
         assert "3 files: 1 ok, 0 partial, 0 failed, 2 skipped" in err
         assert {path: (tree / "out" / path).read_bytes() for path in listed(tree / "out")} == whole
     # zeros are what a machine that lost its power leaves
     for path in whole:
         (tree / "out" / path).write_bytes(bytes(100))
     code, _, err = run_compact(*words)
-    assert f"warning: out/b.wav.{name} and 2 more results are damaged, expected JSON; their recordings are" in err
+    assert f"warning: out/b.wav.{name} and 2 more results are damaged; their recordings are" in err
     assert err.count("warning:") == 1
     assert {path: (tree / "out" / path).read_bytes() for path in listed(tree / "out")} == whole
     cut.write_bytes(b"{")
@@ -195,7 +195,7 @@ def test_results_of_another_command_are_neither_skipped_nor_replaced(run_compact
     before = {name: (tree / "out" / name).read_bytes() for name in listed(tree / "out")}
     code, out, err = run_compact("detect", "in", "--output-dir", "out", "--skip-existing")
     assert (code, out) == (2, "")
-    assert "out/a.flac.jsonl holds the results of another command, expected those of compact detect" in err
+    assert "out/a.flac.jsonl holds results of another command or format, expected jsonl of compact detect" in err
     assert "or replace it with --overwrite instead of --skip-existing" in err
     assert {name: (tree / "out" / name).read_bytes() for name in listed(tree / "out")} == before
     run_compact("detect", "in", "--output-dir", "out", "--overwrite")
@@ -218,7 +218,7 @@ def test_what_is_left_of_a_result_is_made_again(run_compact, tree, content):
     (tree / "out").mkdir()
     (tree / "out/a.flac.jsonl").write_text(content)
     _, _, err = run_compact("classify", "in", "--output-dir", "out", "--skip-existing")
-    assert "out/a.flac.jsonl is damaged, expected JSON; its recording is analysed again" in err
+    assert "out/a.flac.jsonl is damaged; its recording is analysed again" in err
     assert json.loads((tree / "out/a.flac.jsonl").read_text())["status"] == "ok"
 
 
@@ -336,3 +336,121 @@ def test_a_result_that_cannot_be_taken_away(run_compact, tree, monkeypatch):
     assert code == 1
     assert "out/bad.wav.csv cannot be written" in err
     assert os.fspath(tree / "out/bad.wav.csv")
+
+
+def test_tables_of_one_suffix_are_told_apart(run_compact, tree):
+    commands = {
+        ("classify", "csv"),
+        ("detect", "csv"),
+        ("detect", "tsv"),
+        ("detect", "scores-tsv"),
+        ("features", "levels-tsv"),
+    }
+    for command, form in sorted(commands):
+        words = ["in/a.wav", "--output-dir", f"{command}-{form}", "--quiet", "--skip-existing", "--format"]
+        assert run_compact(command, *words, form) == (0, "", "")
+        [table] = (tree / f"{command}-{form}").iterdir()
+        before = table.read_bytes()
+        for other, other_form in commands - {(command, form)}:
+            if other_form.rpartition("-")[2] != form.rpartition("-")[2]:
+                continue
+            code, out, err = run_compact(other, *words, other_form)
+            assert (code, out) == (2, "")
+            assert f"holds results of another command or format, expected {other_form} of compact {other}" in err
+        assert run_compact(command, *words, form) == (0, "", "")
+        assert table.read_bytes() == before
+        # what a spreadsheet makes of it is the same table, and what somebody else has written is kept
+        for kept in (b"\xef\xbb\xbf" + before.replace(b"\n", b"\r\n"), b"corrected by hand"):
+            table.write_bytes(kept)
+            assert run_compact(command, *words, form) == (0, "", "")
+            assert table.read_bytes() == kept
+        for lost in (b"", bytes(100)):
+            table.write_bytes(lost)
+            assert run_compact(command, *words, form) == (0, "", "")
+            assert table.read_bytes() == before
+
+
+def test_records_of_another_command_are_no_records_of_frames_or_pictures(run_compact, tree):
+    run_compact("detect", "in", "--output-dir", "out")
+    for command in ("features", "plot"):
+        code, _, err = run_compact(command, "in", "--output-dir", "out", "--format", "jsonl", "--skip-existing")
+        assert code == 2
+        assert f"holds results of another command or format, expected jsonl of compact {command}" in err
+
+
+def test_the_same_line_may_run_every_night_with_its_list_of_failures(run_compact, tree):
+    words = ["classify", "in", "--output-dir", "out", "--skip-existing", "--failures", "failed.txt", "--quiet"]
+    for _ in range(2):
+        assert run_compact(*words)[0] == 1
+        assert (tree / "failed.txt").read_text() == "in/bad.wav\n"
+    (tree / "in/bad.wav").unlink()
+    assert run_compact(*words) == (0, "", "")
+    assert (tree / "failed.txt").read_text() == ""
+
+
+def make_older(path):
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**10))
+
+
+def test_a_recording_that_was_not_whole_yet_is_heard_again(run_compact, tree):
+    words = [
+        "detect",
+        "in/a.wav",
+        "--output-dir",
+        "out",
+        "--format",
+        "jsonl",
+        "--format",
+        "audacity",
+        "--skip-existing",
+    ]
+    recording = tree / "in/a.wav"
+    whole = recording.read_bytes()
+    recording.write_bytes(whole[: len(whole) // 2])
+    assert run_compact(*words)[0] == 0
+    assert json.loads((tree / "out/a.wav.jsonl").read_text())["status"] == "partial"
+    (tree / "out/a.wav.txt").write_text("0\t1\tof a part\n")
+    for result in (tree / "out").iterdir():
+        make_older(result)
+    recording.write_bytes(whole)
+    assert run_compact(*words)[0] == 0
+    record = json.loads((tree / "out/a.wav.jsonl").read_text())
+    assert (record["status"], record["duration"]) == ("ok", 1.0)
+    assert "of a part" not in (tree / "out/a.wav.txt").read_text()
+
+
+def test_a_recording_that_went_on_is_heard_again_and_one_that_was_copied_once_more_is_not(
+    run_compact, tree, write_tone
+):
+    words = [
+        "detect",
+        "in/a.wav",
+        "--output-dir",
+        "out",
+        "--format",
+        "jsonl",
+        "--format",
+        "audacity",
+        "--skip-existing",
+    ]
+    assert run_compact(*words)[0] == 0
+    for result in (tree / "out").iterdir():
+        result.write_text(result.read_text() + " ")
+        make_older(result)
+    kept = {path: path.read_text() for path in (tree / "out").iterdir()}
+    (tree / "in/a.wav").write_bytes((tree / "in/a.wav").read_bytes())
+    assert run_compact(*words)[0] == 0
+    assert {path: path.read_text() for path in (tree / "out").iterdir()} == kept
+    (tree / "in/a.wav").write_bytes(write_tone("longer.wav", 3.0).read_bytes())
+    assert run_compact(*words)[0] == 0
+    assert all(path.read_text() != text for path, text in kept.items())
+    assert json.loads((tree / "out/a.wav.jsonl").read_text())["duration"] == 3.0
+    # a recording that was lost takes no labels along
+    for result in (tree / "out").iterdir():
+        make_older(result)
+    labels = (tree / "out/a.wav.txt").read_text()
+    (tree / "in/a.wav").write_bytes(b"")
+    assert run_compact(*words)[0] == 1
+    assert json.loads((tree / "out/a.wav.jsonl").read_text())["status"] == "error"
+    assert (tree / "out/a.wav.txt").read_text() == labels

@@ -89,6 +89,18 @@ def test_a_folder_named_twice_is_read_once(tree):
     assert listed("a/sub", "a", "a/sub") == ["a/sub/x.wav", "a/10.wav", "a/2.wav"]
 
 
+def test_a_folder_whose_recordings_were_read_before_is_not_empty(tree):
+    (tree / "c/d").mkdir(parents=True)
+    (tree / "c/d/link").symlink_to(tree / "a/sub")
+    assert listed("a/sub", "c") == ["a/sub/x.wav"]
+    # what leads to nothing but itself, or to where results go, has no recordings
+    (tree / "e").mkdir()
+    (tree / "e/self").symlink_to(tree / "e")
+    (tree / "e/out").mkdir()
+    found = collect_inputs([Path("a"), Path("e")], recursive=True, leave_out=[tree / "e/out"])
+    assert [str(item.path) for item in found if item.error is not None] == ["e"]
+
+
 def test_missing_files_are_inputs(tree):
     assert listed("nowhere.wav", "b.wav") == ["nowhere.wav", "b.wav"]
 

@@ -306,6 +306,13 @@ def test_paths_of_a_folder_that_was_removed(run_compact, write_tone, tmp_path, m
     assert (code, out) == (2, "")
     assert err.startswith("error: a.wav is relative to a folder that was removed, expected to be in one that is there")
     assert run_compact("classify", path)[0] == 0
+    for option, place in (("--output", "o.json"), ("--failures", "failed.txt"), ("--output-dir", "results")):
+        code, out, err = run_compact("classify", path, option, place)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {place} is relative to a folder that was removed, expected to be in one that is")
+    # nothing here is relative
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert run_compact("classify", "-", "--output", tmp_path / "o.json")[0] == 0
 
 
 def test_long_recordings_are_refused(run_compact, write_tone):

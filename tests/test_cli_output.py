@@ -176,6 +176,50 @@ def test_checks_before_any_work(tmp_path):
         check_output(tmp_path / "none" / "a.json", overwrite=True, inputs=[recording])
 
 
+def test_a_recording_is_no_place_for_results(write_tone, tmp_path):
+    for recording in (write_tone(), write_tone("tone.flac")):
+        for overwrite in (True, False):
+            with pytest.raises(
+                ConfigError, match=f"--failures .*{recording.name} is a recording, expected the name of a"
+            ):
+                check_output(recording, overwrite=overwrite, inputs=(), option="--failures")
+    (tmp_path / "results.wav").write_text("{}")
+    check_output(tmp_path / "results.wav", overwrite=True, inputs=())
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_where_the_shell_sends_results_is_no_file_of_ours(stream, tmp_path):
+    path = tmp_path / "out.json"
+    path.touch()
+    (tmp_path / "link").symlink_to(path)
+    kept = os.dup(stream)
+    try:
+        with path.open("ab") as results:
+            os.dup2(results.fileno(), stream)
+        for name in (path, tmp_path / "link"):
+            with pytest.raises(
+                ConfigError, match="is where standard output or standard error go, expected another"
+            ) as caught:
+                check_output(name, overwrite=True, inputs=())
+            assert caught.value.hint == "use --output -, or name another file"
+    finally:
+        os.dup2(kept, stream)
+        os.close(kept)
+
+
+def test_a_link_stays_one_and_what_it_leads_to_gets_the_results(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/there.csv").touch()
+    (tmp_path / "link.csv").symlink_to("real/there.csv")
+    for text in ("new", "newer"):
+        check_output(tmp_path / "link.csv", overwrite=True, inputs=())
+        with open_output(tmp_path / "link.csv") as write:
+            write(text)
+        assert (tmp_path / "link.csv").is_symlink()
+        assert (tmp_path / "real/there.csv").read_text() == text
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link.csv", "real", "there.csv"]
+
+
 def test_results_go_to_standard_output_as_they_come(capfdbinary):
     with open_output(None) as write:
         write("caf\udce9\n")

@@ -11,7 +11,7 @@ from compactcli.cli.streams import fill_closed_streams
 TESTS = Path(__file__).parent
 UNWRITABLE = (
     "error: standard output cannot be written (Bad file descriptor), expected room and the right to write\n"
-    "hint: choose another place with --output\n"
+    "hint: make room, or choose another place\n"
 )
 
 

@@ -125,6 +125,20 @@ def test_what_is_wrong_before_the_work_ends_the_run(words, message, expected, ru
     assert err.startswith(message)
 
 
+@pytest.mark.parametrize("may_enter", [True, False])
+def test_processes_need_a_folder_to_start_in(may_enter, run_compact, write_tone, tmp_path, monkeypatch):
+    path = write_tone()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("os.access", lambda place, mode: may_enter)
+    if may_enter:
+        (tmp_path / "here").rmdir()
+    for word in ("--jobs", "--timeout"):
+        code, out, err = run_compact("classify", path, word, 20)
+        assert (code, out) == (2, "")
+        assert "error: the current folder was removed or may not be entered, expected one that processes can" in err
+
+
 INTERRUPTED = "interrupted after 1 of 3 recordings; --resume goes on with them\n"
 STOPPED = "stopped by SIGTERM after 1 of 3 recordings; --resume goes on with them\n"
 HUNG_UP = STOPPED.replace("SIGTERM", "SIGHUP")

@@ -221,6 +221,7 @@ def test_plan_keeps_the_order_of_the_model_and_only_thresholds_that_matter():
     assert plan.classes == ("faint", "any")
     assert plan.columns == (1, 2)
     assert plan.detection.class_thresholds == {"any": 0.9}
+    assert plan_detection(config, detection=None, classes=iter(["any", "faint", "any"])) == plan
     assert plan_detection(config, detection=None, classes=None).classes == CONFIG.events
 
 

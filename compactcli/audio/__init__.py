@@ -9,8 +9,9 @@ A recording counts as damaged when
 - the decoder gives up after good audio;
 - fewer frames decode than the header promises: more than one MPEG frame (1,152) for MP3, half of the longest
   block (4,096) for Vorbis, the longest packet (120 ms) for Opus, any frame for FLAC and the uncompressed formats;
-- a RIFF, RF64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file, or that of a CAF any.
-  Some sizes are what programs write that do not know the length, see ``chunks.is_unknown_size``, and promise nothing;
+- a RIFF, RF64, BW64, W64, AIFF or AU header promises more than 64 bytes beyond the end of the file, or that of a CAF
+  any. Some sizes are what programs write that do not know the length, see ``chunks.is_unknown_size``, and promise
+  nothing;
 - a WAV goes on behind what its header promises with what may be sound, which is heard, or with another recording;
 - an Ogg stream does not end with a whole last page, a page at its beginning is damaged, or something follows it that
   is no stream like it;

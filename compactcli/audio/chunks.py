@@ -5,6 +5,7 @@ ends at 4 GiB; and files are joined as if they were text. libsndfile believes th
 what follows its sound.
 """
 
+import dataclasses
 import os
 import struct
 from collections.abc import Iterator
@@ -109,6 +110,11 @@ def find_view(file: IO[bytes]) -> View:
     if magic[:4] in _RIFF and magic[8:12] == b"WAVE":
         wav = _read_wav(file, n_bytes, magic[:4])
         return WHOLE if wav is None else _view_wav(file, n_bytes, wav)
+    if magic[:4] == b"BW64" and magic[8:12] == b"WAVE":  # RF64 under another name, which libsndfile does not know
+        wav = _read_wav(file, n_bytes, b"RF64")
+        view = WHOLE if wav is None else _view_wav(file, n_bytes, wav)
+        is_named = any(position == 0 for position, _ in view.patches)
+        return view if is_named else dataclasses.replace(view, patches=((0, b"RF64"), *view.patches))
     if magic[:4] == b"caff":
         return _view_caf(file, n_bytes)
     return WHOLE

@@ -124,13 +124,15 @@ def _check_results(run: Run, journal: Journal | None) -> None:
             keep=batch.skip_existing,
         )
         run.folder.make()
-    check_output(batch.failures, overwrite=batch.overwrite or goes_on, inputs=paths, option="--failures")
+    # with --skip-existing the same line runs again and again, each time with a list of its own
+    may_replace = batch.overwrite or batch.skip_existing or goes_on
+    check_output(batch.failures, overwrite=may_replace, inputs=paths, option="--failures")
 
 
 def _say_damaged(paths: Sequence[Path]) -> None:
     more = f" and {len(paths) - 1} more results are" if len(paths) > 1 else " is"
     recordings = "their recordings are" if len(paths) > 1 else "its recording is"
-    say_warning(f"{paths[0]}{more} damaged, expected JSON; {recordings} analysed again")
+    say_warning(f"{paths[0]}{more} damaged; {recordings} analysed again")
 
 
 def _executor(run: Run, stack: contextlib.ExitStack) -> Executor:
@@ -201,7 +203,8 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
 def _how_far(run: Run, journal: Journal | None, summary: Summary) -> str:
     """What of a run that was stopped is done, and how it goes on; empty where nothing is."""
     if journal is not None and journal.n_records:
-        return f"after {journal.n_records} of {len(run.inputs)} recordings; --resume goes on with them"
+        n_known = sum(journal.knows(item) for item in run.inputs)
+        return f"after {n_known} of {len(run.inputs)} recordings; --resume goes on with them"
     n_done = summary.n_ok + summary.n_partial
     # where results are replaced, old ones would be left out as well
     if run.folder is not None and n_done and not run.batch.overwrite:

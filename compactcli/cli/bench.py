@@ -64,17 +64,17 @@ def bench(
     Example: compact bench --minutes 10
     """
     import json
-    import tempfile
 
     from compactcli.cli.console import stdout_is_terminal
     from compactcli.cli.output import open_output
     from compactcli.cli.steps import StepProgress
+    from compactcli.temporary import temporary_folder
 
     minutes = _check_minutes(minutes, recordings)
-    with tempfile.TemporaryDirectory(prefix="compact-bench-") as folder, StepProgress(active=not quiet) as progress:
+    with temporary_folder() as folder, StepProgress(active=not quiet) as progress:
         report = _measure(
             recordings or [],
-            Path(folder),
+            folder,
             minutes=minutes,
             repeats=repeats,
             peers=peers,

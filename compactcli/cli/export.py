@@ -54,6 +54,7 @@ def export(
         typer.Option(
             "--check",
             metavar="PATH",
+            parser=options.parse_path,
             help="Compare it with torch on these recordings, the first minute of each. Repeatable.",
             show_default="sample_audio",
         ),
@@ -63,6 +64,7 @@ def export(
         typer.Option(
             "--ranges",
             metavar="PATH",
+            parser=options.parse_path,
             help="Recordings like those it will hear, other than those of --check; for int8. Repeatable.",
             show_default=False,
         ),
@@ -74,12 +76,10 @@ def export(
 
     Example: compact export compactnet --output compactnet.onnx
     """
-    import secrets
-
     from compactcli.checkpoint import find_model, read_config
     from compactcli.cli.console import say
-    from compactcli.cli.output import check_output
-    from compactcli.errors import ConfigError, unwritable
+    from compactcli.cli.output import check_output, open_output
+    from compactcli.errors import ConfigError
     from compactcli.packages import require_package
 
     for package in ("onnx", "torch"):
@@ -105,14 +105,8 @@ def export(
         check=_read(checked, sample_rate=rate),
         ranges=_read(shown, sample_rate=rate),
     )
-    part = output.with_name(f".compact-{secrets.token_hex(8)}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(output)
-    except OSError as error:
-        raise unwritable(str(output), error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with open_output(output) as write:
+        write(content)
     if not quiet:
         say(f"wrote {output}: {to}, {precision}, {len(content):,} bytes")
         say(

@@ -12,20 +12,25 @@ from pathlib import Path
 
 from compactcli.cli.inputs import Input
 from compactcli.cli.options import STDIN
-from compactcli.cli.output import check_folder, is_there, unopenable
+from compactcli.cli.output import ANY_RATE_HZ, check_folder, is_there, unopenable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
 from compactcli.errors import AudioError, ConfigError, unwritable
-from compactcli.formats import SUFFIXES
+from compactcli.formats import FORMATS, SUFFIXES
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
 HOLDS_FAILURES = frozenset({"json", "jsonl"})
-# and these, in the record of a recording that did not fail, which command wrote it
-HOLDS = {"classify": "scenes", "detect": "events"}
+# and these, in the record of a recording that did not fail, which command wrote it: the first whose list is there
+HOLDS = {"detect": "events", "classify": "scenes"}
+# seconds that the header of a recording may promise more or less than was heard of it
+SAME_DURATION_S = 0.5
 MAX_NAME_BYTES = 255
 # of a path from the root, with room for what stands in the place of a result until it is whole
 MAX_PATH_BYTES = 4000
-# what a JSON file that is there may be
+# formats whose files have suffixes in common: tables with columns of their own, and tables of frames
+TABLES = (("classify", "csv"), ("detect", "csv"), ("detect", "tsv"))
+FRAME_TABLES = ("scores-tsv", "levels-tsv")
+# what a file that is there may be
 WHOLE, FAILED, DAMAGED, OTHER, FOREIGN = "whole", "failed", "damaged", "other", "foreign"
 # what a record begins with, blanks left out
 RECORD_BEGINS = b'{"schema":'
@@ -149,8 +154,8 @@ class ResultFolder:
                     "or choose another --output-dir",
                     code="output-exists",
                 )
-        for result in (result for item in inputs for result in self._readable(item) if keep and is_there(result)):
-            finding = _finding(result, self.command)
+        for form, result in (pair for item in inputs for pair in self._there(item) if keep):
+            finding = self._finding(form, result)
             if finding == FOREIGN:
                 raise ConfigError(
                     f"{result} holds no results of compact, expected those of compact {self.command}",
@@ -159,7 +164,7 @@ class ResultFolder:
                 )
             if finding == OTHER:
                 raise ConfigError(
-                    f"{result} holds the results of another command, expected those of compact {self.command}",
+                    f"{result} holds results of another command or format, expected {form} of compact {self.command}",
                     hint="choose another --output-dir, or replace it with --overwrite instead of --skip-existing",
                     code="output-exists",
                 )
@@ -177,20 +182,49 @@ class ResultFolder:
         check_folder(self.folder, name=str(self.folder))
 
     def is_done(self, item: Input) -> bool:
-        """Whether all files of the recording are there, and none of them tells of a failure or is damaged."""
+        """Whether all files of the recording are there, and are whole results of it as it is now."""
+        there = self._there(item)
         return (
             self.has_room(item)
-            and all(is_there(target) for target in self.targets(item))
-            and all(_finding(target, self.command) == WHOLE for target in self._readable(item))
+            and len(there) == len(self.formats)
+            and all(self._finding(form, target) == WHOLE for form, target in there)
+            and not self.is_changed(item)
+        )
+
+    def is_changed(self, item: Input) -> bool:
+        """Whether a record tells of another recording of that name: of a cut one, or of a longer or shorter one.
+
+        A recording that was copied once more is newer than its result and the same.
+        """
+        records = [_record(target) for form, target in self._there(item) if form in HOLDS_FAILURES]
+        return any(
+            record is not None
+            and item.mtime_ns > record.mtime_ns
+            and (record.is_partial or not _lasts(item.path, record.duration_s))
+            for record in records
         )
 
     def damaged(self, item: Input) -> list[Path]:
         """Files of the recording that can be read back, and are no longer whole."""
-        there = [target for target in self._readable(item) if self.has_room(item) and is_there(target)]
-        return [target for target in there if _finding(target, self.command) == DAMAGED]
+        return [target for form, target in self._there(item) if self._finding(form, target) == DAMAGED]
 
-    def _readable(self, item: Input) -> list[Path]:
-        return [target for name, target in zip(self.formats, self.targets(item), strict=True) if name in HOLDS_FAILURES]
+    def _there(self, item: Input) -> list[tuple[str, Path]]:
+        """Formats and names of the recording's files that are there."""
+        if not self.has_room(item):
+            return []
+        return [pair for pair in zip(self.formats, self.targets(item), strict=True) if is_there(pair[1])]
+
+    def _finding(self, form: str, target: Path) -> str:
+        """What is in a file that an earlier run left; what neither is a record nor a table is ``WHOLE``.
+
+        It is ``DAMAGED`` where a full disk, a crash or a copy cut it off, ``OTHER`` where it is of another command or
+        format, and ``FOREIGN`` where it never was a record.
+        """
+        if form in HOLDS_FAILURES:
+            return _finding_of_record(target, self.command)
+        if (self.command, form) in TABLES or form in FRAME_TABLES:
+            return _finding_of_table(target, self.command, form)
+        return WHOLE
 
     def put(self, item: Input, outcome: Outcome, *, alone: bool, keep: bool) -> None:
         """Write the files of one recording, each whole or not at all.
@@ -199,25 +233,26 @@ class ResultFolder:
             item: The recording; where there is no room for the names of its files, nothing is written.
             outcome: What came of it.
             alone: See ``compactcli.cli.output.open_output``.
-            keep: Whether files that are there stay as they are, but for those that tell of a failure or are damaged.
+            keep: Whether files that are there stay as they are, but for those that tell of a failure, are damaged, or
+                are of a recording that was changed. Where that one fails, what is no record stays all the same.
 
         Raises:
             CompactError: One cannot be written.
         """
         if not self.has_room(item):
             return
+        failed = outcome.record.status == "error"
+        is_changed = keep and self.is_changed(item)
         for name, target in zip(self.formats, self.targets(item), strict=True):
-            if keep and is_there(target) and not (name in HOLDS_FAILURES and self._is_useless(target)):
+            replaces = is_changed and (name in HOLDS_FAILURES or not failed)
+            if keep and is_there(target) and not replaces and self._finding(name, target) not in (FAILED, DAMAGED):
                 continue
-            if outcome.record.status == "error" and name not in HOLDS_FAILURES:
+            if failed and name not in HOLDS_FAILURES:
                 # what an earlier run left would look like the result of this one
                 _remove(target)
                 continue
             _make_folder(target.parent)
             write_recording(target, self.command, name, outcome, alone=alone)
-
-    def _is_useless(self, target: Path) -> bool:
-        return _finding(target, self.command) in (FAILED, DAMAGED)
 
 
 def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
@@ -256,12 +291,66 @@ def _remove(path: Path) -> None:
         raise unwritable(str(path), error) from error
 
 
-def _finding(path: Path, command: str) -> str:
-    """What is in a JSON file that an earlier run left.
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """What a record says of the recording as it was."""
 
-    It is ``DAMAGED`` where a full disk, a crash or a copy cut it off, ``OTHER`` where another command wrote it, and
-    ``FOREIGN`` where it never was a record.
-    """
+    mtime_ns: int  # of the record
+    is_partial: bool
+    duration_s: float
+
+
+def _record(path: Path) -> _Heard | None:
+    """What a file of JSON says; None where it holds no record of a recording that was heard."""
+    try:
+        mtime_ns = path.stat().st_mtime_ns
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    record = content[0] if isinstance(content, list) and content else content
+    if not isinstance(record, dict) or not isinstance(record.get("duration"), float | int):
+        return None
+    return _Heard(mtime_ns=mtime_ns, is_partial=record.get("status") == "partial", duration_s=record["duration"])
+
+
+def _lasts(path: Path, duration_s: float) -> bool:
+    """Whether the header of a recording promises that duration."""
+    from compactcli.audio import open_audio
+
+    try:
+        with open_audio(path, sample_rate=ANY_RATE_HZ) as reader:
+            promised_s = reader.info.duration_s
+    except AudioError:
+        return False
+    return promised_s is not None and abs(promised_s - duration_s) <= SAME_DURATION_S
+
+
+def _finding_of_table(path: Path, command: str, form: str) -> str:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(4096)
+    except OSError:  # nobody can say; it is there, and stays
+        return WHOLE
+    if not begin.strip(b"\0"):  # a crash may leave zeros
+        return DAMAGED
+    # tables of several formats have one suffix; what somebody made of one stays
+    line = begin.decode("utf-8-sig", "replace").partition("\n")[0].rstrip("\r")
+    return WHOLE if _kind_of_table(line) in (None, (command, form)) else OTHER
+
+
+def _kind_of_table(line: str) -> tuple[str, str] | None:
+    """Command and format of a table with that first line; None where it is of none."""
+    for kind in TABLES:
+        if line == FORMATS[kind[0]][kind[1]]().begin().rstrip("\r\n"):
+            return kind
+    fields = line.split("\t")
+    if fields[:2] != ["onset", "offset"] or len(fields) < 3:
+        return None
+    # bands are called by their centres, events by names
+    return ("features", "levels-tsv") if fields[2].replace(".", "").isdecimal() else ("detect", "scores-tsv")
+
+
+def _finding_of_record(path: Path, command: str) -> str:
     try:
         data = path.read_bytes()
     except OSError:  # nobody can say; it is there, and stays
@@ -277,4 +366,5 @@ def _finding(path: Path, command: str) -> str:
         return WHOLE
     if record.get("status") == "error":
         return FAILED
-    return OTHER if command in HOLDS and HOLDS[command] not in record else WHOLE
+    writer = next((name for name, key in HOLDS.items() if key in record), None)
+    return WHOLE if writer == (command if command in HOLDS else None) else OTHER

@@ -1,6 +1,5 @@
 """Files and folders that the user named become a list of recordings."""
 
-import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -8,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactcli.cli.options import STDIN
+from compactcli.cli.output import standard_streams
 from compactcli.errors import AudioError, reason_of
 
 # whether a file is no recording: as it was found, its real path, and the folder that the user named
 IsOther = Callable[[Path, str, Path], bool]
+# number of the walk that has seen where results go
+OUTPUT = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,17 +110,16 @@ def collect_inputs(
         AudioError: Never; errors are kept in the inputs, so that one cannot stop the others.
     """
     found: dict[str, Input] = {}
-    named = {os.path.realpath(path) for path in paths}
-    # real paths that no walk enters or lists: the output, and every folder once it was read
-    seen = {os.path.realpath(path) for path in leave_out} - named
-    streams = _redirected()
+    named = {os.path.realpath(path) for path in paths if path != STDIN}
+    seen = dict.fromkeys({os.path.realpath(path) for path in leave_out} - named, OUTPUT)
+    streams = [status for status in standard_streams() if stat.S_ISREG(status.st_mode)]
 
     def is_other(path: Path, real_path: str, root: Path) -> bool:
         return _is_one_of(path, streams) or (results is not None and results.has(real_path, root))
 
-    for path in paths:
+    for number, path in enumerate(paths):
         for item in (
-            _walk(path, recursive=recursive, seen=seen, is_other=is_other)
+            _Walk(root=path, number=number, recursive=recursive, seen=seen, is_other=is_other)
             if path != STDIN and is_folder(path)
             else [_file(path, None)]
         ):
@@ -138,47 +139,67 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, *, recursive: bool, seen: set[str], is_other: IsOther) -> Iterator[Input]:
-    key = os.path.realpath(folder)
-    if key in seen:
-        return
-    seen.add(key)
-    n_found = 0
-    for item in _visible(folder, folder, recursive=recursive, seen=seen, is_other=is_other):
-        n_found += 1
-        yield item
-    if n_found == 0:
-        error = AudioError(
-            f"{folder} is a folder without recordings, expected at least one file in it",
-            hint=None if recursive else "leave --no-recursive out to look into the folders inside it",
-            code="no-audio",
-        )
-        yield Input(path=folder, root=folder, error=error)
+@dataclass(kw_only=True)
+class _Walk:
+    """A folder that the user named, and what is in it.
 
+    Args:
+        root: The folder.
+        number: Which of the folders that were named.
+        recursive: Whether to go into folders inside folders.
+        seen: Real paths that no walk enters or lists, and the number of the walk that did.
+        is_other: Whether a file is no recording.
+    """
 
-def _visible(folder: Path, root: Path, *, recursive: bool, seen: set[str], is_other: IsOther) -> Iterator[Input]:
-    """Files of one folder by name, those of a folder inside it in the place of its name."""
-    try:
-        children = sorted(folder.iterdir(), key=lambda child: child.name)
-    except OSError as error:
-        reason = reason_of(error)
-        refusal = AudioError(
-            f"{folder} cannot be read ({reason}), expected a folder of recordings",
-            hint="give yourself the right to read it",
-            code="unreadable",
-        )
-        yield Input(path=folder, root=root, error=refusal)
-        return
-    for child in children:
-        key = os.path.realpath(child)
-        if child.name.startswith(".") or key in seen:
-            continue
-        if not is_folder(child):
-            if not is_other(child, key, root):
-                yield _file(child, root)
-        elif recursive:
-            seen.add(key)
-            yield from _visible(child, root, recursive=True, seen=seen, is_other=is_other)
+    root: Path
+    number: int
+    recursive: bool
+    seen: dict[str, int]
+    is_other: IsOther
+
+    def __iter__(self) -> Iterator[Input]:
+        key = os.path.realpath(self.root)
+        if key in self.seen:
+            return
+        self.seen[key] = self.number
+        self._n_found, self._reads_again = 0, False
+        for item in self._visible(self.root):
+            self._n_found += 1
+            yield item
+        if self._n_found == 0 and not self._reads_again:
+            error = AudioError(
+                f"{self.root} is a folder without recordings, expected at least one file in it",
+                hint=None if self.recursive else "leave --no-recursive out to look into the folders inside it",
+                code="no-audio",
+            )
+            yield Input(path=self.root, root=self.root, error=error)
+
+    def _visible(self, folder: Path) -> Iterator[Input]:
+        """Files of one folder by name, those of a folder inside it in the place of its name."""
+        try:
+            children = sorted(folder.iterdir(), key=lambda child: child.name)
+        except OSError as error:
+            reason = reason_of(error)
+            refusal = AudioError(
+                f"{folder} cannot be read ({reason}), expected a folder of recordings",
+                hint="give yourself the right to read it",
+                code="unreadable",
+            )
+            yield Input(path=folder, root=self.root, error=refusal)
+            return
+        for child in children:
+            key = os.path.realpath(child)
+            if child.name.startswith("."):
+                continue
+            if key in self.seen:
+                # what another walk has read is not missing here
+                self._reads_again |= OUTPUT < self.seen[key] < self.number
+            elif not is_folder(child):
+                if not self.is_other(child, key, self.root):
+                    yield _file(child, self.root)
+            elif self.recursive:
+                self.seen[key] = self.number
+                yield from self._visible(child)
 
 
 def _file(path: Path, root: Path | None) -> Input:
@@ -187,16 +208,6 @@ def _file(path: Path, root: Path | None) -> Input:
     except (OSError, ValueError):  # opening it will say why
         return Input(path=path, root=root)
     return Input(path=path, root=root, n_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-
-
-def _redirected() -> list[os.stat_result]:
-    """The files that standard output and standard error go into."""
-    found = []
-    for descriptor in (1, 2):
-        # a closed one goes nowhere
-        with contextlib.suppress(OSError):
-            found.append(os.fstat(descriptor))
-    return [status for status in found if stat.S_ISREG(status.st_mode)]
 
 
 def _is_one_of(path: Path, files: Sequence[os.stat_result]) -> bool:

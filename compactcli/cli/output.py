@@ -15,11 +15,13 @@ from typing import Protocol
 import typer
 
 from compactcli.cli.options import STDIN
-from compactcli.errors import ConfigError, unwritable
+from compactcli.errors import AudioError, ConfigError, unwritable
 from compactcli.formats import encode
 
 # what shells say of a program that a closed pipe ended; Windows has no such signal to take the number from
 EXIT_CLOSED_PIPE = 128 + 13
+# any will do for a look at a header
+ANY_RATE_HZ = 16000
 
 Write = Callable[[str | bytes], None]
 
@@ -44,8 +46,9 @@ def check_output(
         complete: Whether the user asked to go on with a run, of which nothing but this file is there.
 
     Raises:
-        ConfigError: It is ``-``; or the file is there already, is one of the recordings, is no regular file, has no
-            folder, has one that takes no files or may not be entered, or a name that is too long.
+        ConfigError: It is ``-``, or where standard output or standard error go; or the file is there already, is a
+            recording, is no regular file, has no folder, has one that takes no files or may not be entered, or a name
+            that is too long.
     """
     if path is None:
         return
@@ -57,8 +60,18 @@ def check_output(
             raise ConfigError(
                 f"{option} {path} is one of the recordings, expected another file", hint="choose another name"
             )
+        if path.exists() and any(os.path.samestat(path.stat(), stream) for stream in standard_streams()):
+            raise ConfigError(
+                f"{option} {path} is where standard output or standard error go, expected another file",
+                hint="use --output -, or name another file",
+            )
         if not path.is_file():
             raise ConfigError(f"{option} {path} is not a regular file, expected the name of a file", hint="name a file")
+        if _is_recording(path):
+            raise ConfigError(
+                f"{option} {path} is a recording, expected the name of a file for results",
+                hint="choose another name, or remove the recording first",
+            )
         if not overwrite:
             finished = "; the run that --resume asks for seems to be complete" if complete else ""
             raise ConfigError(
@@ -70,7 +83,32 @@ def check_output(
         raise ConfigError(
             f"{option} {path} is in a folder that does not exist, expected one that does", hint="make the folder first"
         )
-    check_folder(path.absolute().parent, name=str(path))
+    check_folder(real_path(path).parent, name=str(path))
+
+
+def real_path(path: Path) -> Path:
+    """The file that a name stands for, which a link may have elsewhere."""
+    return Path(os.path.realpath(path))
+
+
+def standard_streams() -> list[os.stat_result]:
+    """The files, pipes and terminals that standard output and standard error go into."""
+    found = []
+    for descriptor in (1, 2):
+        # a closed one goes nowhere
+        with contextlib.suppress(OSError):
+            found.append(os.fstat(descriptor))
+    return found
+
+
+def _is_recording(path: Path) -> bool:
+    from compactcli.audio import open_audio
+
+    try:
+        with open_audio(path, sample_rate=ANY_RATE_HZ):
+            return True
+    except AudioError:
+        return False
 
 
 def is_there(path: Path) -> bool:
@@ -166,6 +204,8 @@ def _stdout() -> Iterator[Write]:
 
 @contextlib.contextmanager
 def _whole_file(path: Path, *, alone: bool, durable: bool) -> Iterator[Write]:
+    # a link stays one, and what it leads to gets the results
+    path = real_path(path)
     # not the file's own name with something behind it: that may be as long as names can be
     token = name_token(path) if alone else secrets.token_hex(8)
     part = path.with_name(f".compact-{token}.part")

@@ -18,6 +18,7 @@ from compactcli.cli.work import FramePlan, Task, Work
 from compactcli.cli.writing import choose_formats
 from compactcli.errors import AudioError, ConfigError
 from compactcli.formats import FRAME_FORMATS, SUFFIXES
+from compactcli.temporary import temporary_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         precision=batch.precision,
         max_duration_s=batch.max_duration,
         gain_db=batch.gain,
-        frames=FramePlan(folder=_temporary_folder(stack), command=work.command, formats=frame_formats)
+        frames=FramePlan(folder=stack.enter_context(temporary_folder()), command=work.command, formats=frame_formats)
         if frame_formats
         else None,
     )
@@ -118,12 +119,12 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     named = batch.recordings
     if batch.files_from is not None:
         named = [*named, *read_list(batch.files_from, null=batch.null)]
-    _check_here(named)
-    places = (batch.output, batch.failures, batch.files_from)
+    files = [path for path in (batch.output, batch.failures, batch.files_from) if path is not None and path != STDIN]
+    _check_here([*named, *files, *([] if batch.output_dir is None else [batch.output_dir])])
     inputs = collect_inputs(
         named,
         recursive=batch.recursive,
-        leave_out=[place for place in places if place is not None and place != STDIN],
+        leave_out=files,
         results=None
         if batch.output_dir is None
         else ResultNames(folder=batch.output_dir, suffixes=tuple(SUFFIXES.values())),
@@ -134,11 +135,11 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
 
 
 def _check_here(paths: Sequence[Path]) -> None:
-    """Refuse relative paths where there is no folder any more that they could start from."""
+    """Refuse relative paths where there is no folder any more that they could start from; ``-`` is none."""
     try:
         Path.cwd()
     except FileNotFoundError as error:
-        relative = [path for path in paths if not path.is_absolute()]
+        relative = [path for path in paths if path != STDIN and not path.is_absolute()]
         if relative:
             raise no_folder(str(relative[0])) from error
 
@@ -156,9 +157,3 @@ def _spooled(item: Input, stack: contextlib.ExitStack) -> Input:
     except AudioError as error:
         return replace(item, error=error)
     return replace(item, source=source, n_bytes=source.stat().st_size)
-
-
-def _temporary_folder(stack: contextlib.ExitStack) -> Path:
-    import tempfile
-
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="compact-", ignore_cleanup_errors=True)))

@@ -7,19 +7,21 @@ takes too long is killed, one that dies is replaced; either way its recording fa
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import TracebackType
 
 from compactcli.cli.inputs import Input
 from compactcli.cli.stopping import STOPPING
 from compactcli.cli.work import ModelFacts, Outcome, Task, failure
 from compactcli.cli.worker import serve
-from compactcli.errors import AudioError, CompactError
+from compactcli.errors import AudioError, CompactError, ConfigError
 
 # Recordings that may be finished before the oldest one is: memory stays flat while one file takes for ever.
 LOOK_AHEAD = 256
@@ -91,6 +93,7 @@ class WorkerPool:
         self._facts: ModelFacts | None = None
 
     def __enter__(self) -> "WorkerPool":
+        _check_here()
         try:
             for _ in range(self._n_workers):
                 self._start()
@@ -255,6 +258,23 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _check_here() -> None:
+    """Refuse to start processes where they could not: each begins in the current folder.
+
+    Raises:
+        ConfigError: It was removed, or this user may not enter it.
+    """
+    try:
+        may_enter = os.access(Path.cwd(), os.X_OK)
+    except FileNotFoundError:
+        may_enter = False
+    if not may_enter:
+        raise ConfigError(
+            "the current folder was removed or may not be entered, expected one that processes can start in",
+            hint="change into another folder, or leave out --jobs and --timeout",
+        )
 
 
 def _ending(process: BaseProcess) -> str:

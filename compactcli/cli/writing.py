@@ -7,7 +7,7 @@ from pathlib import Path
 from compactcli.cli.console import result_console, stdout_is_terminal
 from compactcli.cli.output import Write, open_output
 from compactcli.cli.work import Outcome
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, writing_to
 from compactcli.formats import BINARY, FORMATS, FRAME_FORMATS, ONE_RECORDING, SUFFIXES, Writer
 
 # where no format was asked for; of other commands it is table on a terminal and jsonl elsewhere
@@ -131,6 +131,10 @@ def write_recording(path: Path | None, command: str, name: str, outcome: Outcome
         CompactError: The file cannot be written.
     """
     if outcome.record.status == "error" and name in ONE_RECORDING:
+        if path is not None:
+            # what an earlier run left would look like the result of this one
+            with writing_to(str(path)):
+                path.unlink(missing_ok=True)
         return
     with open_output(path, alone=alone) as write:
         if name in FRAME_FORMATS[command]:

@@ -47,6 +47,8 @@ def plan_detection(
     for option, names in (("classes", classes), ("exclude", exclude)):
         if isinstance(names, str):
             raise ConfigError(f"{option} is '{names}', expected a list of names", hint=f'give {option}=["{names}"]')
+    # a generator can be looked through once
+    classes, exclude = None if classes is None else tuple(classes), tuple(exclude)
     detection = config.detection if detection is None else detection
     for name in (*(classes or ()), *exclude, *detection.class_thresholds):
         check_event_class(config, name)
