@@ -196,12 +196,9 @@ class ResultFolder:
 
         A recording that was copied once more is newer than its result and the same.
         """
-        records = [_record(target) for form, target in self._there(item) if form in HOLDS_FAILURES]
+        records = [_older_record(target, item.mtime_ns) for form, target in self._there(item) if form in HOLDS_FAILURES]
         return any(
-            record is not None
-            and item.mtime_ns > record.mtime_ns
-            and (record.is_partial or not _lasts(item.path, record.duration_s))
-            for record in records
+            record is not None and (record.is_partial or not _lasts(item.path, record.duration_s)) for record in records
         )
 
     def damaged(self, item: Input) -> list[Path]:
@@ -295,22 +292,22 @@ def _remove(path: Path) -> None:
 class _Heard:
     """What a record says of the recording as it was."""
 
-    mtime_ns: int  # of the record
     is_partial: bool
     duration_s: float
 
 
-def _record(path: Path) -> _Heard | None:
-    """What a file of JSON says; None where it holds no record of a recording that was heard."""
+def _older_record(path: Path, mtime_ns: int) -> _Heard | None:
+    """What a file of JSON says; None where it is not older, or holds no record of a recording that was heard."""
     try:
-        mtime_ns = path.stat().st_mtime_ns
+        if path.stat().st_mtime_ns >= mtime_ns:
+            return None
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
     record = content[0] if isinstance(content, list) and content else content
     if not isinstance(record, dict) or not isinstance(record.get("duration"), float | int):
         return None
-    return _Heard(mtime_ns=mtime_ns, is_partial=record.get("status") == "partial", duration_s=record["duration"])
+    return _Heard(is_partial=record.get("status") == "partial", duration_s=record["duration"])
 
 
 def _lasts(path: Path, duration_s: float) -> bool:

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from compactcli.cli.options import STDIN
@@ -156,17 +156,18 @@ class _Walk:
     recursive: bool
     seen: dict[str, int]
     is_other: IsOther
+    _meets_others: bool = field(default=False, init=False)
 
     def __iter__(self) -> Iterator[Input]:
         key = os.path.realpath(self.root)
         if key in self.seen:
             return
         self.seen[key] = self.number
-        self._n_found, self._reads_again = 0, False
+        n_found = 0
         for item in self._visible(self.root):
-            self._n_found += 1
+            n_found += 1
             yield item
-        if self._n_found == 0 and not self._reads_again:
+        if n_found == 0 and not self._meets_others:
             error = AudioError(
                 f"{self.root} is a folder without recordings, expected at least one file in it",
                 hint=None if self.recursive else "leave --no-recursive out to look into the folders inside it",
@@ -193,7 +194,7 @@ class _Walk:
                 continue
             if key in self.seen:
                 # what another walk has read is not missing here
-                self._reads_again |= OUTPUT < self.seen[key] < self.number
+                self._meets_others |= OUTPUT < self.seen[key] < self.number
             elif not is_folder(child):
                 if not self.is_other(child, key, self.root):
                     yield _file(child, self.root)
