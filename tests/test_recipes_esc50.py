@@ -18,7 +18,7 @@ DISTILLED = ("esc50-nano", "esc50-base")
 # one fold in less than an hour on two cores with units for bfloat16
 SHORT = ("esc50-nano-short", "esc50-nano-short-soft", "esc50-nano-short-soft-32", "esc50-base-short-soft")
 LONG = ("esc50-nano-long-soft",)
-SCRATCH = ("esc50-nano-scratch", "esc50-base-scratch", "esc50-nano-short-scratch")
+SCRATCH = ("esc50-nano-scratch", "esc50-base-scratch", "esc50-nano-short-scratch", "esc50-base-long-scratch")
 NAMES = DISTILLED + SHORT + LONG + SCRATCH
 # what differs in the teacher alone
 PAIRS = (
@@ -85,6 +85,21 @@ def test_other_schedules_differ_in_nothing_else(name, length):
     assert all(getattr(other.optimisation, name) == getattr(short.optimisation, name) for name in teaching)
     clips = [recipe.optimisation.steps * recipe.optimisation.batch_size for recipe in (short, other)]
     assert clips[1] == length * clips[0]
+
+
+def test_the_long_recipe_from_scratch_is_the_short_one_with_another_schedule_and_network():
+    short, long = read("esc50-nano-short-scratch"), read("esc50-base-long-scratch")
+    assert long.network == read("esc50-base").network
+    schedule = read("esc50-nano-long-soft").optimisation
+    assert replace(short.optimisation, steps=schedule.steps, batch_size=schedule.batch_size) == replace(
+        long.optimisation,
+        learning_rate=short.optimisation.learning_rate,
+        warmup_steps=short.optimisation.warmup_steps,
+        validate_every=short.optimisation.validate_every,
+        save_every=short.optimisation.save_every,
+    )
+    assert (long.optimisation.learning_rate, long.optimisation.warmup_steps) == (3e-3, 600)
+    assert replace(long, name=short.name, network=short.network, optimisation=short.optimisation) == short
 
 
 @pytest.mark.parametrize("name", NAMES)
