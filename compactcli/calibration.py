@@ -131,12 +131,11 @@ def _fit_logistic(
         gradient = np.array([((p - truth) * term).mean() for term in terms])
         curvature = np.array([[(spread * one * other).mean() for other in terms] for one in terms])
         step = np.linalg.solve(curvature + 1e-12 * np.eye(len(terms)), gradient)
-        while np.abs(step).max() > 1e-8 and log_loss(weights - step) > lowest:
+        while (reached := log_loss(weights - step)) > lowest and np.abs(step).max() > 1e-8:
             step = step / 2
         if np.abs(step).max() <= 1e-8:
             break
-        weights = weights - step
-        lowest = log_loss(weights)
+        weights, lowest = weights - step, reached
     found: list[float] = weights.tolist()
     return found
 

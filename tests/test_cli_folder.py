@@ -388,33 +388,29 @@ def test_the_same_line_may_run_every_night_with_its_list_of_failures(run_compact
     assert (tree / "failed.txt").read_text() == ""
 
 
-def make_older(path):
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**10))
+# a record and labels of one recording, once more
+AGAIN = (
+    *("detect", "in/a.wav", "--output-dir", "out"),
+    *("--format", "jsonl", "--format", "audacity", "--skip-existing"),
+)
+
+
+def make_older(folder):
+    for path in folder.iterdir():
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**10))
 
 
 def test_a_recording_that_was_not_whole_yet_is_heard_again(run_compact, tree):
-    words = [
-        "detect",
-        "in/a.wav",
-        "--output-dir",
-        "out",
-        "--format",
-        "jsonl",
-        "--format",
-        "audacity",
-        "--skip-existing",
-    ]
     recording = tree / "in/a.wav"
     whole = recording.read_bytes()
     recording.write_bytes(whole[: len(whole) // 2])
-    assert run_compact(*words)[0] == 0
+    assert run_compact(*AGAIN)[0] == 0
     assert json.loads((tree / "out/a.wav.jsonl").read_text())["status"] == "partial"
     (tree / "out/a.wav.txt").write_text("0\t1\tof a part\n")
-    for result in (tree / "out").iterdir():
-        make_older(result)
+    make_older(tree / "out")
     recording.write_bytes(whole)
-    assert run_compact(*words)[0] == 0
+    assert run_compact(*AGAIN)[0] == 0
     record = json.loads((tree / "out/a.wav.jsonl").read_text())
     assert (record["status"], record["duration"]) == ("ok", 1.0)
     assert "of a part" not in (tree / "out/a.wav.txt").read_text()
@@ -423,34 +419,22 @@ def test_a_recording_that_was_not_whole_yet_is_heard_again(run_compact, tree):
 def test_a_recording_that_went_on_is_heard_again_and_one_that_was_copied_once_more_is_not(
     run_compact, tree, write_tone
 ):
-    words = [
-        "detect",
-        "in/a.wav",
-        "--output-dir",
-        "out",
-        "--format",
-        "jsonl",
-        "--format",
-        "audacity",
-        "--skip-existing",
-    ]
-    assert run_compact(*words)[0] == 0
+    assert run_compact(*AGAIN)[0] == 0
     for result in (tree / "out").iterdir():
         result.write_text(result.read_text() + " ")
-        make_older(result)
+    make_older(tree / "out")
     kept = {path: path.read_text() for path in (tree / "out").iterdir()}
     (tree / "in/a.wav").write_bytes((tree / "in/a.wav").read_bytes())
-    assert run_compact(*words)[0] == 0
+    assert run_compact(*AGAIN)[0] == 0
     assert {path: path.read_text() for path in (tree / "out").iterdir()} == kept
     (tree / "in/a.wav").write_bytes(write_tone("longer.wav", 3.0).read_bytes())
-    assert run_compact(*words)[0] == 0
+    assert run_compact(*AGAIN)[0] == 0
     assert all(path.read_text() != text for path, text in kept.items())
     assert json.loads((tree / "out/a.wav.jsonl").read_text())["duration"] == 3.0
     # a recording that was lost takes no labels along
-    for result in (tree / "out").iterdir():
-        make_older(result)
+    make_older(tree / "out")
     labels = (tree / "out/a.wav.txt").read_text()
     (tree / "in/a.wav").write_bytes(b"")
-    assert run_compact(*words)[0] == 1
+    assert run_compact(*AGAIN)[0] == 1
     assert json.loads((tree / "out/a.wav.jsonl").read_text())["status"] == "error"
     assert (tree / "out/a.wav.txt").read_text() == labels

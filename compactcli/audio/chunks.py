@@ -26,6 +26,8 @@ _MAX_CHUNKS = 1000
 _SLACK_BYTES, _SLACK_S = 2**16, 1 / 3
 # forms that hold a whole file, and the order of the bytes in their numbers
 _RIFF: dict[bytes, Order] = {b"RIFF": "little", b"RF64": "little", b"RIFX": "big"}
+# forms that libsndfile knows under another name
+_RENAMED = {b"BW64": b"RF64"}
 # tags that are no chunks, as programs for MP3 put them behind everything, and an archive
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"PK\x03\x04")
 # chunks that hold no sound; where one of them is cut, it is a chunk all the same
@@ -107,14 +109,13 @@ def find_view(file: IO[bytes]) -> View:
     n_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     magic = file.read(12)
-    if magic[:4] in _RIFF and magic[8:12] == b"WAVE":
-        wav = _read_wav(file, n_bytes, magic[:4])
-        return WHOLE if wav is None else _view_wav(file, n_bytes, wav)
-    if magic[:4] == b"BW64" and magic[8:12] == b"WAVE":  # RF64 under another name, which libsndfile does not know
-        wav = _read_wav(file, n_bytes, b"RF64")
+    form = _RENAMED.get(magic[:4], magic[:4])
+    if form in _RIFF and magic[8:12] == b"WAVE":
+        wav = _read_wav(file, n_bytes, form)
         view = WHOLE if wav is None else _view_wav(file, n_bytes, wav)
-        is_named = any(position == 0 for position, _ in view.patches)
-        return view if is_named else dataclasses.replace(view, patches=((0, b"RF64"), *view.patches))
+        if form == magic[:4] or any(position == 0 for position, _ in view.patches):
+            return view
+        return dataclasses.replace(view, patches=((0, form), *view.patches))
     if magic[:4] == b"caff":
         return _view_caf(file, n_bytes)
     return WHOLE

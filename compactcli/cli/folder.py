@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from compactcli.cli.inputs import Input
 from compactcli.cli.options import STDIN
-from compactcli.cli.output import ANY_RATE_HZ, check_folder, is_there, unopenable
+from compactcli.cli.output import ANY_RATE_HZ, check_folder, is_there, remove_result, unopenable
 from compactcli.cli.work import Outcome
 from compactcli.cli.writing import write_recording
-from compactcli.errors import AudioError, ConfigError, unwritable
+from compactcli.errors import AudioError, ConfigError, writing_to
 from compactcli.formats import FORMATS, SUFFIXES
 
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
@@ -245,10 +246,10 @@ class ResultFolder:
             if keep and is_there(target) and not replaces and self._finding(name, target) not in (FAILED, DAMAGED):
                 continue
             if failed and name not in HOLDS_FAILURES:
-                # what an earlier run left would look like the result of this one
-                _remove(target)
+                remove_result(target)
                 continue
-            _make_folder(target.parent)
+            with writing_to(str(target.parent)):
+                target.parent.mkdir(parents=True, exist_ok=True)
             write_recording(target, self.command, name, outcome, alone=alone)
 
 
@@ -274,20 +275,6 @@ def without_results(inputs: Sequence[Input], folder: Path) -> list[Input]:
     return [item for item in inputs if not is_result(item)]
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(str(folder), error) from error
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(str(path), error) from error
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Heard:
     """What a record says of the recording as it was."""
@@ -296,15 +283,24 @@ class _Heard:
     duration_s: float
 
 
+def _read_record(data: bytes) -> Any:
+    """The only value of a line of JSON, or the first of an array.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    content = json.loads(data)
+    return content[0] if isinstance(content, list) and content else content
+
+
 def _older_record(path: Path, mtime_ns: int) -> _Heard | None:
     """What a file of JSON says; None where it is not older, or holds no record of a recording that was heard."""
     try:
         if path.stat().st_mtime_ns >= mtime_ns:
             return None
-        content = json.loads(path.read_bytes())
+        record = _read_record(path.read_bytes())
     except (OSError, ValueError):
         return None
-    record = content[0] if isinstance(content, list) and content else content
     if not isinstance(record, dict) or not isinstance(record.get("duration"), float | int):
         return None
     return _Heard(is_partial=record.get("status") == "partial", duration_s=record["duration"])
@@ -353,12 +349,11 @@ def _finding_of_record(path: Path, command: str) -> str:
     except OSError:  # nobody can say; it is there, and stays
         return WHOLE
     try:
-        content = json.loads(data)
+        record = _read_record(data)
     except ValueError:
         # a crash may leave zeros
         begins = b"".join(data[:1024].split()).lstrip(b"[").rstrip(b"\0")[: len(RECORD_BEGINS)]
         return DAMAGED if RECORD_BEGINS.startswith(begins) else FOREIGN
-    record = content[0] if isinstance(content, list) and content else content
     if not isinstance(record, dict):
         return WHOLE
     if record.get("status") == "error":

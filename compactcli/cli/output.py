@@ -15,7 +15,7 @@ from typing import Protocol
 import typer
 
 from compactcli.cli.options import STDIN
-from compactcli.errors import AudioError, ConfigError, unwritable
+from compactcli.errors import AudioError, ConfigError, unwritable, writing_to
 from compactcli.formats import encode
 
 # what shells say of a program that a closed pipe ended; Windows has no such signal to take the number from
@@ -220,12 +220,20 @@ def _whole_file(path: Path, *, alone: bool, durable: bool) -> Iterator[Write]:
             yield write
             if durable:
                 _sync(file, path)
-        try:
+        with writing_to(str(path)):
             part.replace(path)
-        except OSError as error:
-            raise unwritable(str(path), error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_result(path: Path) -> None:
+    """Take away what an earlier run left, and would look like the result of this one.
+
+    Raises:
+        CompactError: It cannot be taken away.
+    """
+    with writing_to(str(path)):
+        path.unlink(missing_ok=True)
 
 
 def name_token(path: Path) -> str:
@@ -234,10 +242,8 @@ def name_token(path: Path) -> str:
 
 
 def _sync(file: io.FileIO, path: Path) -> None:
-    try:
+    with writing_to(str(path)):
         os.fsync(file.fileno())
-    except OSError as error:
-        raise unwritable(str(path), error) from error
 
 
 def _as_bytes(data: str | bytes) -> bytes:
@@ -255,10 +261,8 @@ def write_all(file: RawFile, data: bytes, *, name: str) -> None:
     Raises:
         CompactError: The disk is full, or the file cannot be written for another reason.
     """
-    try:
+    with writing_to(name):
         write_pieces(file, data)
-    except OSError as error:
-        raise unwritable(name, error) from error
 
 
 def write_pieces(file: RawFile, data: bytes) -> None:
@@ -273,11 +277,9 @@ def write_pieces(file: RawFile, data: bytes) -> None:
 
 
 def _open_new(part: Path, path: Path) -> io.FileIO:
-    try:
+    with writing_to(str(path)):
         # unbuffered: a full disk shows where the text is written, not when the file is closed
         return part.open("xb", buffering=0)
-    except OSError as error:
-        raise unwritable(str(path), error) from error
 
 
 def unopenable(name: str, error: OSError) -> ConfigError:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from compactcli.cli.console import result_console, stdout_is_terminal
-from compactcli.cli.output import Write, open_output
+from compactcli.cli.output import Write, open_output, remove_result
 from compactcli.cli.work import Outcome
-from compactcli.errors import ConfigError, writing_to
+from compactcli.errors import ConfigError
 from compactcli.formats import BINARY, FORMATS, FRAME_FORMATS, ONE_RECORDING, SUFFIXES, Writer
 
 # where no format was asked for; of other commands it is table on a terminal and jsonl elsewhere
@@ -132,9 +132,7 @@ def write_recording(path: Path | None, command: str, name: str, outcome: Outcome
     """
     if outcome.record.status == "error" and name in ONE_RECORDING:
         if path is not None:
-            # what an earlier run left would look like the result of this one
-            with writing_to(str(path)):
-                path.unlink(missing_ok=True)
+            remove_result(path)
         return
     with open_output(path, alone=alone) as write:
         if name in FRAME_FORMATS[command]:
