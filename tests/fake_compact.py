@@ -20,6 +20,7 @@ import compactcli.cli.journal
 import compactcli.cli.output
 import compactcli.inference
 from compactcli.cli.app import main
+from compactcli.cli.stopping import end_process
 from compactcli.errors import ModelError
 
 REAL = {name: getattr(compactcli.inference, name) for name in ("classify_recording", "detect_recording")}
@@ -119,4 +120,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--serve"]:
         serve()
     else:
-        sys.exit(main())
+        end_process(main())

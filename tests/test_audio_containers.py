@@ -205,6 +205,18 @@ def test_a_header_without_sound(write):
     assert caught.value.code in ("unreadable", "no-samples")
 
 
+@pytest.mark.parametrize("length", [0, 63, 5000])
+def test_aac_may_begin_with_a_tag(length, write):
+    path = write(".aac", burst(44100))
+    plain = read_audio(path, sample_rate=RATE)
+    size = bytes([0, 0, length >> 7, length & 0x7F])
+    path.write_bytes(b"ID3\4\0\0" + size + bytes(length) + path.read_bytes())
+    with open_audio(path, sample_rate=RATE) as reader:
+        waveform = np.concatenate(list(reader))
+    assert (reader.info.container, reader.damage) == ("AAC", None)
+    np.testing.assert_array_equal(waveform, plain)
+
+
 def test_a_rate_that_changes_on_the_way(tmp_path):
     path = tmp_path / "a.aac"
     first, second = (container_bytes(".aac", burst(rate), rate) for rate in (44100, 32000))

@@ -255,6 +255,7 @@ def test_standard_input_that_is_closed(words, message, run_compact, monkeypatch)
         (b"a\0b", "holds NUL, expected one"),
         ("a.wav".encode("utf-16"), "is UTF-16, expected UTF-8"),
         (b"\xfe\xff\0a", "is UTF-16, expected UTF-8"),
+        ("a.wav".encode("utf-32"), "is UTF-32, expected UTF-8"),
     ],
 )
 def test_lists_on_standard_input_are_called_by_their_name(data, message, run_compact, give_stdin):

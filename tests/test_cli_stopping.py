@@ -1,4 +1,6 @@
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -67,3 +69,42 @@ def test_commands_end_with_their_own_exit_code(run_compact, write_tone, monkeypa
 
     monkeypatch.setattr("compactcli.inference.load_model", stop)
     assert run_compact("classify", write_tone()) == (143, "", "stopped by SIGTERM\n")
+
+
+def run_code(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [(0, 0), (1, 1), (70, 70), (141, 141), (130, -signal.SIGINT), (143, -signal.SIGTERM), (129, -signal.SIGHUP)],
+)
+def test_what_a_signal_stopped_ends_by_that_signal(code, ended):
+    words = "import sys; sys.stdout.write('kept'); sys.stderr = None"
+    result = run_code(f"{words}; from compactcli.cli.stopping import end_process; end_process({code})")
+    assert (result.returncode, result.stdout, result.stderr) == (ended, "kept", "")
+
+
+def test_what_no_signal_can_end_has_the_exit_code_of_one():
+    result = run_code(
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); "
+        "from compactcli.cli.stopping import end_process; end_process(143)"
+    )
+    assert (result.returncode, result.stderr) == (143, "")
+
+
+def test_interrupts_may_come_while_modules_are_loaded():
+    result = run_code(
+        """if True:
+        import builtins
+        from compactcli.__main__ import run
+        load = builtins.__import__
+        def interrupted(name, *arguments):
+            if name == "compactcli.cli.app":
+                raise KeyboardInterrupt
+            return load(name, *arguments)
+        builtins.__import__ = interrupted
+        run()
+        """
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")

@@ -1,6 +1,9 @@
+import contextlib
+import errno
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +24,8 @@ def start(tmp_path):
     environment.pop("OMP_NUM_THREADS", None)
     started = []
 
-    def run(*words, stdin=subprocess.DEVNULL):
-        command = [sys.executable, "-W", "error", TESTS / "fake_compact.py", *map(str, words)]
+    def run(*words, before=(), stdin=subprocess.DEVNULL):
+        command = [*before, sys.executable, "-W", "error", TESTS / "fake_compact.py", *map(str, words)]
         process = subprocess.Popen(
             command,
             cwd=tmp_path,
@@ -38,7 +41,9 @@ def start(tmp_path):
 
     yield run
     for process in started:
-        process.kill()
+        # what it started holds its pipes as well
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
@@ -125,6 +130,19 @@ def test_what_is_wrong_before_the_work_ends_the_run(words, message, expected, ru
     assert err.startswith(message)
 
 
+def test_the_system_may_allow_no_more_processes(run_compact, write_tone, monkeypatch):
+    def refuse(_process):
+        raise BlockingIOError(errno.EAGAIN, "not now")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    code, out, err = run_compact("classify", write_tone(), "--timeout", 20)
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: a worker process cannot be started (Resource temporarily unavailable), expected the system to allow "
+        "one more\nhint: use fewer --jobs\n"
+    )
+
+
 @pytest.mark.parametrize("may_enter", [True, False])
 def test_processes_need_a_folder_to_start_in(may_enter, run_compact, write_tone, tmp_path, monkeypatch):
     path = write_tone()
@@ -146,12 +164,11 @@ HUNG_UP = STOPPED.replace("SIGTERM", "SIGHUP")
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 @pytest.mark.parametrize(
-    ("number", "code", "message"),
-    [(signal.SIGINT, 130, INTERRUPTED), (signal.SIGTERM, 143, STOPPED), (signal.SIGHUP, 129, HUNG_UP)],
+    ("number", "message"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, STOPPED), (signal.SIGHUP, HUNG_UP)]
 )
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_signals_end_all_processes_and_what_is_done_stays(
-    jobs, number, code, message, send, start, run, write_tone, tmp_path
+    jobs, number, message, send, start, run, write_tone, tmp_path
 ):
     for name in ("a", "hang1", "hang2"):
         write_tone(f"in/{name}.wav")
@@ -162,7 +179,7 @@ def test_signals_end_all_processes_and_what_is_done_stays(
     assert len(living(process.pid)) >= jobs
     send(process.pid, number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (code, "", message)
+    assert (process.returncode, out, err) == (-number, "", message)
     assert sorted(path.name for path in tmp_path.iterdir()) == [journal.name, "in"]
     wait_until(lambda: not living(process.pid))
     for name in ("hang1", "hang2"):
@@ -185,10 +202,23 @@ def test_sigterm_leaves_what_is_written(words, start, write_tone, tmp_path):
         written = process.stdout.readline()
     process.terminate()
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == -signal.SIGTERM
     assert err == (STOPPED if "--output-dir" in words else "stopped by SIGTERM\n")
     assert codes(written) == [("a.wav", None)]
     wait_until(lambda: not living(process.pid))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_an_interrupt_ends_the_loop_of_a_shell_too(start, write_tone, tmp_path):
+    for name in ("hang1", "hang2"):
+        write_tone(f"in/{name}.wav")
+    loop = 'for file in in/*.wav; do "$@" "$file" --output "$file.csv"; echo "went on after $?"; done'
+    process = start("classify", before=["bash", "-c", loop, "bash"])
+    wait_until(lambda: any(tmp_path.glob("in/.compact-*.part")))
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (-signal.SIGINT, "")
+    assert "Traceback" not in err
 
 
 def test_a_terminal_goes_away(write_tone, tmp_path):
@@ -208,7 +238,7 @@ def test_a_terminal_goes_away(write_tone, tmp_path):
         wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2)
         assert b"files" in os.read(master, 4096)
         os.close(master)
-        assert process.wait(timeout=60) == 129
+        assert process.wait(timeout=60) == -signal.SIGHUP
     finally:
         process.kill()
         process.wait()
@@ -225,7 +255,7 @@ def test_sigterm_may_come_while_nothing_is_done(start, tmp_path):
         time.sleep(0.3)
         process.terminate()
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (143, "", "stopped by SIGTERM\n")
+    assert (process.returncode, out, err) == (-signal.SIGTERM, "", "stopped by SIGTERM\n")
     assert list(tmp_path.iterdir()) == []
 
 

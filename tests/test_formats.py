@@ -163,9 +163,8 @@ def test_tsv_is_the_table_of_the_dcase_challenges() -> None:
 
 def test_only_detect_writes_event_tables() -> None:
     assert list(FORMATS["classify"]) == ["json", "jsonl", "csv"]
-    assert list(FORMATS["detect"]) == [
-        *("json", "jsonl", "csv", "tsv", "audacity", "raven", "vtt", "srt", "rttm", "scores-tsv")
-    ]
+    assert list(FORMATS["detect"]) == ["json", "jsonl", "csv", "tsv", "audacity", "raven", "vtt", "srt", "rttm"]
+    assert list(FRAME_FORMATS["detect"]) == ["scores-tsv"]
 
 
 def test_every_format_has_a_suffix() -> None:

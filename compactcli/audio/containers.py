@@ -40,6 +40,7 @@ class Container:
     promises_duration: bool = False
 
 
+AAC = Container(name="AAC", demuxer="aac")
 MP4 = Container(name="MP4", demuxer="mov", promises_duration=True)
 # where a file has them, and what they say; AVI and WMA are not among them, because a cut one looks whole
 _MAGIC = (
@@ -60,7 +61,7 @@ def find_container(head: bytes) -> Container | None:
     r"""The container that a file begins as, of those that libsndfile does not know.
 
     Args:
-        head: The first ``MAGIC_LENGTH`` bytes, or all there are.
+        head: The first ``MAGIC_LENGTH`` bytes or more, or all there are.
 
     Example:
         >>> find_container(b"\0\0\0\x20ftypM4A ").name
@@ -73,7 +74,7 @@ def find_container(head: bytes) -> Container | None:
         return MP4
     # two set bytes less four bits, and no layer: AAC as radio sends it, where MP3 would have one
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
-        return Container(name="AAC", demuxer="aac")
+        return AAC
     return None
 
 

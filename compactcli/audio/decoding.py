@@ -13,7 +13,7 @@ import soundfile
 
 from compactcli.audio.chain import ChainedDecoder
 from compactcli.audio.chunks import INSERTED_AT, WHOLE, View, find_view
-from compactcli.audio.containers import MAGIC_LENGTH, find_container, open_container
+from compactcli.audio.containers import AAC, MAGIC_LENGTH, Container, find_container, open_container
 from compactcli.audio.decoder import Decoder, DecodingError
 from compactcli.audio.interrupts import interrupts_kept
 from compactcli.audio.pages import PAGE_MAGIC, find_streams
@@ -33,6 +33,8 @@ _MAC_FORKS = (".AppleDouble", "._")
 
 # An MP3 goes on behind the end that its header promises when at least that many bytes do: four of the longest frames.
 _MP3_REST_BYTES = 2**12
+# Enough to know a file by: the length of a tag ends with its tenth byte.
+_HEAD_LENGTH = max(10, MAGIC_LENGTH)
 # Tags that may stand between two recordings: of the first in three kinds, and of the second.
 _MAX_TAGS = 4
 
@@ -204,8 +206,8 @@ def open_decoder(path: Path, name: str) -> Iterator[Decoder]:
         AudioError: The file is missing, empty, unreadable or not audio.
     """
     with _open_bytes(path, name) as file:
-        head = file.read(MAGIC_LENGTH)
-        container = find_container(head)
+        head = file.read(_HEAD_LENGTH)
+        container = find_container(head) or _aac_behind_tag(file, head)
         if container is not None:
             with open_container(name, path, container) as decoder:
                 yield decoder
@@ -220,6 +222,15 @@ def open_decoder(path: Path, name: str) -> Iterator[Decoder]:
             sound = _open_mp3(name, file) if is_mp3 else _open_chunks(name, file, is_wav=head in _WAV_MAGIC)
         with sound:
             yield sound
+
+
+def _aac_behind_tag(file: IO[bytes], head: bytes) -> Container | None:
+    """AAC that begins with a tag, as the pieces of web radio do; None where MP3 or nothing follows the tag."""
+    if head[:3] != b"ID3":
+        return None
+    file.seek(_tag_length(head))
+    found = find_container(file.read(MAGIC_LENGTH))
+    return found if found == AAC else None
 
 
 def _is_mpeg(head: bytes) -> bool:

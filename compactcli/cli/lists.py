@@ -10,6 +10,12 @@ from pathlib import Path
 from compactcli.cli.options import STDIN, to_path
 from compactcli.errors import ConfigError, reason_of
 
+# the mark of one of them begins as one of the other does
+WIDE_ENCODINGS = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+
 
 def read_list(path: Path, *, null: bool) -> list[Path]:
     """Read the paths of ``--files-from``; what is not valid UTF-8 in them comes back as it is on disk.
@@ -20,7 +26,8 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
             return before a line feed does not count, nor do empty lines, nor a byte-order mark.
 
     Raises:
-        ConfigError: The list cannot be read, names nothing, is UTF-16, or holds NUL where line feeds were expected.
+        ConfigError: The list cannot be read, names nothing, is UTF-16 or UTF-32, or holds NUL where line feeds were
+            expected.
     """
     name = "standard input" if path == STDIN else f"--files-from {path}"
     try:
@@ -42,8 +49,9 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
 
 
 def _lines(data: bytes, name: str) -> list[bytes]:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ConfigError(f"{name} is UTF-16, expected UTF-8", hint="save the list as UTF-8")
+    for encoding, marks in WIDE_ENCODINGS.items():
+        if data.startswith(marks):
+            raise ConfigError(f"{name} is {encoding}, expected UTF-8", hint="save the list as UTF-8")
     if b"\0" in data:
         raise ConfigError(f"{name} holds NUL, expected one path a line", hint="add -0 to read what find -print0 writes")
     return [line.removesuffix(b"\r") for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n")]

@@ -15,11 +15,12 @@ from typing import Protocol
 import typer
 
 from compactcli.cli.options import STDIN
+from compactcli.cli.stopping import EXIT_SIGNAL
 from compactcli.errors import AudioError, ConfigError, unwritable, writing_to
 from compactcli.formats import encode
 
-# what shells say of a program that a closed pipe ended; Windows has no such signal to take the number from
-EXIT_CLOSED_PIPE = 128 + 13
+# of a program that a closed pipe ended; Windows has no such signal to take the number from
+EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13
 # any will do for a look at a header
 ANY_RATE_HZ = 16000
 

@@ -21,7 +21,7 @@ from compactcli.cli.inputs import Input
 from compactcli.cli.stopping import STOPPING
 from compactcli.cli.work import ModelFacts, Outcome, Task, failure
 from compactcli.cli.worker import serve
-from compactcli.errors import AudioError, CompactError, ConfigError
+from compactcli.errors import AudioError, CompactError, ConfigError, reason_of
 
 # Recordings that may be finished before the oldest one is: memory stays flat while one file takes for ever.
 LOOK_AHEAD = 256
@@ -40,9 +40,7 @@ class _Worker:
     """One process and what it is doing."""
 
     def __init__(self, task: Task, *, n_threads: int) -> None:
-        self.pipe, far_end = multiprocessing.Pipe()
-        self.process = _start(task, far_end, n_threads)
-        far_end.close()  # or the end of the worker would not show as the end of the pipe
+        self.process, self.pipe = _start(task, n_threads)
         self.is_ready = False
         self.is_lost = False
         self.index: int | None = None
@@ -236,10 +234,26 @@ class WorkerPool:
             worker.end(gently=gently)
 
 
-def _start(task: Task, pipe: Connection, n_threads: int) -> BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(task, pipe, n_threads), daemon=True)
-    process.start()
-    return process
+def _start(task: Task, n_threads: int) -> tuple[BaseProcess, Connection]:
+    """A new worker, and this end of its pipe.
+
+    Raises:
+        CompactError: The system allows no more processes or open files.
+    """
+    try:
+        pipe, far_end = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(task, far_end, n_threads), daemon=True
+        )
+        process.start()
+    except OSError as error:
+        raise CompactError(
+            f"a worker process cannot be started ({reason_of(error)}), expected the system to allow one more",
+            hint="use fewer --jobs",
+            code="no-worker",
+        ) from error
+    far_end.close()  # or the end of the worker would not show as the end of the pipe
+    return process, pipe
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ __all__ = [
     "read_raven_table",
 ]
 
-# what each command can write, by the names users ask for; a writer serves one document
+# what each command can make of records, by the names users ask for; a writer serves one document
 FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
     "classify": {"json": JsonWriter, "jsonl": JsonLinesWriter, "csv": SceneCsvWriter},
     "detect": {
@@ -67,7 +67,6 @@ FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
         "vtt": VttWriter,
         "srt": SrtWriter,
         "rttm": RttmWriter,
-        "scores-tsv": ScoresTsvWriter,
     },
     "features": {"json": JsonWriter, "jsonl": JsonLinesWriter},
     "plot": {"json": JsonWriter, "jsonl": JsonLinesWriter},

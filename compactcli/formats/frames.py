@@ -2,32 +2,22 @@
 
 from typing import BinaryIO
 
-from compactcli.errors import ConfigError
 from compactcli.formats.fields import escape
-from compactcli.formats.writer import OneRecording
-from compactcli.records import Record
 from compactcli.scores import FrameScores
 
 
 class ScoresTsvWriter:
     """One row for each frame: onset and offset in seconds, then the score of each class, all with 6 decimals.
 
-    The rows come from ``frames``, which is called while the recording is analysed; ``record`` only closes it. The
-    scores are meant to be calibrated and not smoothed, with one column for each class that was looked for. A
-    recording that failed before its first frame gives an empty document; one that failed later leaves the rows
-    before. The text of each piece is to be written out at once: a day of frames is about a gigabyte.
+    The scores are meant to be calibrated and not smoothed, with one column for each class that was looked for. The text
+    of each piece is to be written out at once: a day of frames is about a gigabyte.
 
     Source:
         ``write_sed_scores`` of sed_scores_eval, which takes the file's name without ``.tsv`` for the recording's.
     """
 
     def __init__(self) -> None:
-        self._one = OneRecording("scores-tsv")
         self._row = ""
-
-    def begin(self) -> str:
-        """Nothing: the classes are not known yet."""
-        return ""
 
     def frames(self, scores: FrameScores) -> str:
         """Rows of the next frames, after the column names if they are the first.
@@ -44,21 +34,6 @@ class ScoresTsvWriter:
         for onset, offset, row in zip(edges[:-1], edges[1:], scores.probabilities.tolist(), strict=True):
             text.append(self._row % (onset, offset, *row))
         return "".join(text)
-
-    def record(self, record: Record) -> str:
-        """Nothing.
-
-        Raises:
-            ConfigError: It is the second recording of the document, or was analysed without its frames being given.
-        """
-        self._one.take(record.path)
-        if not self._row and record.status != "error":
-            raise ConfigError(f"no frame scores of '{record.path}' were given to the scores-tsv writer")
-        return ""
-
-    def end(self) -> str:
-        """Nothing."""
-        return ""
 
     def finish(self, file: BinaryIO) -> None:
         """Nothing: what ``frames`` gave is the whole table."""
