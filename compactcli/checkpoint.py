@@ -18,6 +18,7 @@ from compactcli.config import ModelConfig
 from compactcli.errors import CompactError, ConfigError, ModelError
 from compactcli.packages import is_installed
 from compactcli.plainjson import from_json, to_json
+from compactcli.temporary import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,9 +203,8 @@ def _as_bytes(config: ModelConfig) -> bytes:
 
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
-        temporary = folder / f".{name}.tmp"
-        temporary.write_bytes(content)
-        temporary.replace(folder / name)
+        with whole_file(folder / name) as part:
+            part.write_bytes(content)
 
 
 def load_network(folder: Path) -> tuple[ModelConfig, "CompactNet"]:

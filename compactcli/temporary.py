@@ -1,4 +1,4 @@
-"""Folders for files that nobody needs afterwards."""
+"""Folders for files that nobody needs afterwards, and files that appear whole or not at all."""
 
 import contextlib
 import tempfile
@@ -25,3 +25,18 @@ def temporary_folder() -> Iterator[Path]:
         ) from error
     with folder as name:
         yield Path(name)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place beside a file for its new content, which takes the file's name when the context ends without an error.
+
+    Raises:
+        OSError: It cannot take the name.
+    """
+    part = path.with_name(f".{path.name}.tmp")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

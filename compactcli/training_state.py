@@ -15,6 +15,7 @@ from compactcli.checkpoint import WEIGHTS, read_config
 from compactcli.errors import ConfigError, unwritable
 from compactcli.plainjson import to_json
 from compactcli.recipe import Recipe
+from compactcli.temporary import whole_file
 
 
 def made_by(recipe: Recipe, start: Path | None, bank: LogMelBank) -> str:
@@ -75,11 +76,9 @@ def save(path: Path, state: Mapping[str, Any], origin: str, step: int) -> None:
     # in memory first: torch's own writer turns a full disk into an error of its own kind
     content = io.BytesIO()
     torch.save({**{name: part.state_dict() for name, part in state.items()}, "step": step, "made_by": origin}, content)
-    temporary = path.with_suffix(".tmp")
     try:
-        temporary.write_bytes(content.getbuffer())
-        temporary.replace(path)
+        with whole_file(path) as part:
+            part.write_bytes(content.getbuffer())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         hint = "make room and give the same command again: it goes on from what was saved last"
         raise unwritable(f"'{path}'", error, hint=hint) from error

@@ -18,6 +18,7 @@ from compactcli.evaluation import hear, tagging_metrics
 from compactcli.heldout import HeldOut
 from compactcli.plainjson import from_json, to_json
 from compactcli.recipe import FOLDED, FOLDS, Recipe
+from compactcli.temporary import whole_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +167,10 @@ def write_figures(path: Path, figures: Iterable[FoldFigure]) -> None:
         CompactError: The file cannot be written.
     """
     lines = [json.dumps(to_json(figure)) for figure in sorted(figures, key=lambda figure: figure.key)]
-    temporary = path.with_name(f".{path.name}.tmp")
     with writing_to(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-        temporary.replace(path)
+        with whole_file(path) as part:
+            part.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
 def updated(figures: Sequence[FoldFigure], new: FoldFigure) -> list[FoldFigure]:
