@@ -21,6 +21,8 @@ from compactcli.plainjson import from_json, to_json
 from compactcli.temporary import whole_file
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
     from compactcli.model import CompactNet
@@ -205,6 +207,34 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         with whole_file(folder / name) as part:
             part.write_bytes(content)
+
+
+def read_weights(folder: Path, config: ModelConfig) -> "dict[str, npt.NDArray[np.float32]]":
+    """Tensors of a model folder without torch, for whoever puts them into another model.
+
+    Args:
+        folder: Model folder.
+        config: Its settings.
+
+    Raises:
+        ModelError: The file is missing, altered or no safetensors file, or holds other than finite numbers.
+    """
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    verify(folder, config)
+    try:
+        weights = load(_read_file(folder / WEIGHTS))
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"weights '{folder / WEIGHTS}' cannot be read: {error}", hint="reinstall the model") from error
+    for name, tensor in weights.items():
+        # how many batches the normalisation has seen is a whole number
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ModelError(
+                f"weights '{folder / WEIGHTS}' hold values of {name} that are not finite", hint="reinstall the model"
+            )
+    return weights
 
 
 def load_network(folder: Path) -> tuple[ModelConfig, "CompactNet"]:

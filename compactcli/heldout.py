@@ -10,6 +10,7 @@ from compactcli.audio import Waveform, read_audio
 from compactcli.bank import LogMelBank, load_bank
 from compactcli.datasets import Recording, read_corpus
 from compactcli.errors import ManifestError
+from compactcli.noise import NOISE_LEVELS_DB, NOISE_SLOPES_DB, coloured_noise
 from compactcli.plans import Planner
 from compactcli.recipe import MixConfig, Recipe
 from compactcli.soundscapes import Soundscape, WaveformMixer
@@ -18,9 +19,6 @@ SCENE_CLIP_S = 10.0
 SOUNDSCAPE_S = 10.0
 SIMULATED_PER_SCENE = 30
 NOISE_S = 10.0
-# white, pink and brown: dB less in each octave; and levels in dB, as root mean square relative to full scale
-NOISE_SLOPES_DB = (0.0, 3.0, 6.0)
-NOISE_LEVELS_DB = (-75.0, -60.0, -45.0, -30.0)
 NOISES_OF_A_KIND = 3
 # of the noise, soundscapes and simulated scenes, whatever a model was trained with
 SEED = 1
@@ -105,29 +103,15 @@ class HeldOut:
     def noises(self) -> Iterator[Waveform]:
         """Steady noise by itself, as of a recorder in a silent place: the same at every call."""
         rng = np.random.default_rng([SEED, 3])
+        n_samples = round(NOISE_S * self.recipe.features.sample_rate)
         sample_rate = self.recipe.features.sample_rate
         for slope_db in NOISE_SLOPES_DB:
             for level_db in NOISE_LEVELS_DB:
                 for _ in range(NOISES_OF_A_KIND):
-                    yield coloured_noise(rng, slope_db=slope_db, level_db=level_db, sample_rate=sample_rate)
+                    yield coloured_noise(
+                        rng, n_samples=n_samples, slope_db=slope_db, level_db=level_db, sample_rate=sample_rate
+                    )
 
     def soundscapes(self, n_clips: int) -> Iterator[Soundscape]:
         """The same soundscapes at every call."""
         return self.mixer.soundscapes(np.random.default_rng([SEED, 2]), n_clips)
-
-
-def coloured_noise(rng: np.random.Generator, *, slope_db: float, level_db: float, sample_rate: int) -> Waveform:
-    """Ten seconds of Gaussian noise from 20 Hz up.
-
-    Args:
-        rng: Source of randomness.
-        slope_db: Decibels less in each octave: 0 is white, 3 pink, 6 brown.
-        level_db: Root mean square in dB relative to full scale.
-        sample_rate: Hz.
-    """
-    n_samples = round(NOISE_S * sample_rate)
-    hz = np.fft.rfftfreq(n_samples, 1 / sample_rate)
-    gains = np.where(hz < 20, 0.0, np.maximum(hz, 20.0) ** (-slope_db / (20 * np.log10(2))))
-    samples = np.fft.irfft(np.fft.rfft(rng.standard_normal(n_samples)) * gains, n=n_samples)
-    scaled: Waveform = (samples * 10 ** (level_db / 20) / np.sqrt(np.mean(samples**2))).astype(np.float32)
-    return scaled

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def check(path, folder, *, overwrite=False, inputs=()):
 def test_a_model_is_written_whole_and_replaced(folder, config, tmp_path):
     output = tmp_path / "mine"
     check(output, folder)
-    write_model(folder, output, config)
+    write_model(output, partial(copy_model, folder, config=config))
     assert read_config(output) == config
     verify(output, config)
     (output / "README.md").write_text("card of another model")
@@ -34,7 +35,7 @@ def test_a_model_is_written_whole_and_replaced(folder, config, tmp_path):
     assert caught.value.code == "output-exists"
     check(output, folder, overwrite=True)
     newer = dataclasses.replace(config, detection=DetectionConfig())
-    write_model(folder, output, newer)
+    write_model(output, partial(copy_model, folder, config=newer))
     assert read_config(output) == newer
     assert sorted(path.name for path in output.iterdir()) == ["config.json", "model.onnx", "model.safetensors"]
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
@@ -54,7 +55,7 @@ def test_what_must_not_be_replaced(folder, tmp_path):
         check(link, folder, overwrite=True)
     with pytest.raises(ConfigError, match="link is there already"):
         check(link, folder)
-    with pytest.raises(ConfigError, match="is the model that is tuned, expected another folder"):
+    with pytest.raises(ConfigError, match="is the model that this one is made from, expected another folder"):
         check(folder, folder, overwrite=True)
     with pytest.raises(ConfigError, match="has no name, expected one for the model"):
         check(Path("/"), folder)
@@ -102,7 +103,7 @@ def test_a_folder_that_cannot_be_read(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("moment", ["writing a file", "moving the old folder", "moving the new folder"])
 def test_a_full_disk_leaves_what_was_there(folder, config, tmp_path, monkeypatch, moment):
     output = tmp_path / "mine"
-    write_model(folder, output, config)
+    write_model(output, partial(copy_model, folder, config=config))
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     rename = Path.replace
 
@@ -118,7 +119,9 @@ def test_a_full_disk_leaves_what_was_there(folder, config, tmp_path, monkeypatch
     else:
         monkeypatch.setattr("pathlib.Path.replace", move)
     with pytest.raises(CompactError, match=r"mine cannot be written \(No space left on device\)"):
-        write_model(folder, output, dataclasses.replace(config, detection=DetectionConfig()))
+        write_model(
+            output, partial(copy_model, folder, config=dataclasses.replace(config, detection=DetectionConfig()))
+        )
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
@@ -126,7 +129,7 @@ def test_a_full_disk_leaves_what_was_there(folder, config, tmp_path, monkeypatch
 
 def test_an_interrupt_between_two_moves_leaves_what_was_there(folder, config, tmp_path, monkeypatch):
     output = tmp_path / "mine"
-    write_model(folder, output, config)
+    write_model(output, partial(copy_model, folder, config=config))
     rename = Path.replace
 
     def move(path, target):
@@ -136,7 +139,9 @@ def test_an_interrupt_between_two_moves_leaves_what_was_there(folder, config, tm
 
     monkeypatch.setattr("pathlib.Path.replace", move)
     with pytest.raises(KeyboardInterrupt):
-        write_model(folder, output, dataclasses.replace(config, detection=DetectionConfig()))
+        write_model(
+            output, partial(copy_model, folder, config=dataclasses.replace(config, detection=DetectionConfig()))
+        )
     assert read_config(output) == config
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

@@ -311,7 +311,7 @@ def test_an_output_inside_the_folder_of_recordings_is_no_recording(deaf, more, m
     place, table = more
     monkeypatch.setattr("compactcli.checkpoint.find_model", lambda name: folder)
     shutil.copytree(folder, place / "mine")
-    monkeypatch.setattr("compactcli.cli.model_output.write_model", lambda source, target, config: None)
+    monkeypatch.setattr("compactcli.cli.model_output.write_model", lambda target, write: None)
     code, out, _ = deaf("tune", place, "--reference", table, "--output", place / "mine", "--overwrite")
     assert (code, json.loads(out)["unlabelled"]) == (0, 0)
 

@@ -19,6 +19,7 @@ from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
 from compactcli.cli.export import export
 from compactcli.cli.features import features
+from compactcli.cli.learn import learn
 from compactcli.cli.models import models
 from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.plot import plot
@@ -48,6 +49,7 @@ app.command()(classify)
 app.command()(detect)
 app.command()(features)
 app.command()(plot)
+app.command()(learn)
 app.command()(train)
 app.command()(evaluate)
 app.command()(tune)

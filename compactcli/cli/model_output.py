@@ -3,13 +3,12 @@
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS, copy_model
+from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS
 from compactcli.cli.options import STDIN
 from compactcli.cli.output import check_folder, check_new_folder
-from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, unwritable
 
 PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD, CARD_PICTURE}
@@ -21,7 +20,7 @@ def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Se
     Args:
         folder: What will be written.
         overwrite: Whether a model may be there already.
-        model: Folder of the model that is copied.
+        model: Folder of the model that it is made from.
         inputs: Paths of the recordings.
 
     Raises:
@@ -87,7 +86,8 @@ def _check_existing(folder: Path, *, overwrite: bool, model: Path) -> None:
         raise ConfigError(f"--output {folder} is not a folder, expected the name of one", hint="choose another name")
     if folder.resolve() == model.resolve():
         raise ConfigError(
-            f"--output {folder} is the model that is tuned, expected another folder", hint="choose another name"
+            f"--output {folder} is the model that this one is made from, expected another folder",
+            hint="choose another name",
         )
     try:
         strange = sorted({path.name for path in folder.iterdir()} - PARTS)
@@ -100,24 +100,22 @@ def _check_existing(folder: Path, *, overwrite: bool, model: Path) -> None:
         )
 
 
-def write_model(source: Path, folder: Path, config: ModelConfig) -> None:
-    """Write a copy of a model with other settings; see ``copy_model``.
+def write_model(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a model.
 
     The new folder is finished under another name first. What stands in its place goes when it is.
 
     Args:
-        source: Folder of the model.
         folder: To write, and to replace where it is there.
-        config: Settings of the copy.
+        write: Writes the model into a folder, which it makes.
 
     Raises:
         CompactError: It cannot be written.
-        ModelError: The model cannot be read.
     """
     token = secrets.token_hex(8)
     part, old = (folder.with_name(f".compact-{token}.{kind}") for kind in ("part", "old"))
     try:
-        copy_model(source, part, config)
+        write(part)
         if folder.exists():
             folder.replace(old)
         part.replace(folder)

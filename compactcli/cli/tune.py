@@ -82,9 +82,10 @@ def tune(
     Example: compact tune recordings/ --reference events.tsv --output my-model
     """
     import dataclasses
+    import functools
 
     from compactcli import inference
-    from compactcli.checkpoint import DEFAULT_MODEL, find_model
+    from compactcli.checkpoint import DEFAULT_MODEL, copy_model, find_model
     from compactcli.cli.console import say, say_warning
     from compactcli.cli.hearing import hear_labelled
     from compactcli.cli.inputs import collect_inputs
@@ -142,7 +143,7 @@ def tune(
     written = output if output is not None and point.is_better else None
     if written is not None:
         config = dataclasses.replace(engine.config, name=written.resolve().name, detection=point.chosen)
-        write_model(folder, written, config)
+        write_model(written, functools.partial(copy_model, folder, config=config))
     report = TuningReport(
         point=point,
         model=engine.config.name,

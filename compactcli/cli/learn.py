@@ -1,0 +1,215 @@
+"""``compact learn``: a user's own classes, from folders of recordings."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compactcli.cli import options
+
+if TYPE_CHECKING:
+    from compactcli.cli.inputs import Input
+    from compactcli.cli.learning_report import LearningReport
+    from compactcli.engine import Engine
+    from compactcli.errors import AudioError
+    from compactcli.learning import Example
+
+
+def learn(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with a folder of recordings for each class, called as the class shall be.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write the model here.", show_default=False),
+    ],
+    background: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--background",
+            metavar="CLASS",
+            help="Class that is no event, such as places where nothing happens; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that --output names.")] = False,
+    model: options.ModelName = None,
+    device: options.Device = "auto",
+    result_format: Annotated[
+        options.ListFormat | None,
+        typer.Option(
+            "--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Learn classes of your own from folders of recordings, in seconds.
+
+    The network of a model stays as it is; new are its classes, for compact classify and compact detect. What they are
+    worth is told by recordings that they were not learned from.
+
+    Example: compact learn sounds/ --output my-model
+    """
+    import functools
+
+    from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
+    from compactcli.cli.console import say, say_warning
+    from compactcli.cli.learning_report import LearningReport
+    from compactcli.cli.model_output import check_model_output, write_model
+    from compactcli.cli.steps import StepProgress
+    from compactcli.packages import require_package
+
+    for package in ("safetensors", "scipy", "threadpoolctl", "onnx"):
+        require_package(package, purpose="compact learn")
+    from compactcli.heads import open_embedder, write_heads
+    from compactcli.learning import check_classes, learn_heads
+
+    found, n_outside = _find_classes(folder, output=output)
+    recordings = [item for items in found.values() for item in items]
+    source = find_model(model or DEFAULT_MODEL)
+    config = read_config(source)
+    check_model_output(output, overwrite=overwrite, model=source, inputs=[item.path for item in recordings])
+    names = background or []
+    check_classes({label: sum(item.error is None for item in items) for label, items in found.items()}, names)
+    if n_outside and not quiet:
+        say_warning(f"files left out, which lie in no folder of a class: {n_outside}")
+    with StepProgress(active=not quiet) as progress, open_embedder(source, device=device) as embedder:
+        heard = _hear(found, embedder, show=progress.gauge("recordings"))
+    _say_heard(heard, quiet=quiet)
+    check_classes({label: heard.counts[label] for label in found}, names)
+    with StepProgress(active=not quiet) as progress:
+        learned = learn_heads(heard.examples, background=names, report=progress.gauge("fits"))
+    report = LearningReport(
+        learned=learned,
+        model=f"{config.name} {config.version}",
+        background=tuple(names),
+        duration_s=heard.duration_s,
+        output=output,
+        outside=n_outside,
+        failed=tuple(map(str, heard.failures)),
+    )
+    settings = report.settings(config, name=output.resolve().name)
+    write_model(
+        output,
+        functools.partial(write_heads, source, config=settings, scenes=learned.scenes, events=learned.events),
+    )
+    _write(report, result_format)
+    if not quiet:
+        say(f"wrote {output}")
+    if heard.failures:
+        raise typer.Exit(1)
+
+
+def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]], int]":
+    """Recordings of each class by its name, in the order of names, and how many files lie beside the classes."""
+    from compactcli.cli.inputs import collect_inputs
+    from compactcli.errors import ConfigError, reason_of
+
+    try:
+        children = sorted(folder.iterdir(), key=lambda child: child.name)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be read ({reason_of(error)}), expected a folder with a folder for each class",
+            hint="check the path",
+        ) from error
+    children = [child for child in children if not child.name.startswith(".")]
+    classes = [child for child in children if child.is_dir() and child.resolve() != output.resolve()]
+    for child in classes:
+        try:
+            child.name.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{child} is not UTF-8, expected a name that the model's settings can hold", hint="rename it"
+            ) from error
+    found = {child.name: collect_inputs([child], recursive=True, leave_out=[output]) for child in classes}
+    return found, sum(not child.is_dir() for child in children)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Heard:
+    """What came of the recordings.
+
+    Args:
+        examples: Of those that could be heard, and of noise.
+        failures: Those that could not, and why.
+        damages: Those that are damaged and were heard as far as they go, and what it is.
+    """
+
+    examples: "tuple[Example, ...]"
+    failures: "dict[Path, AudioError]"
+    damages: dict[Path, str]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Recordings of each class that were heard."""
+        return Counter(item.label for item in self.examples if item.label is not None)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of recordings that were heard."""
+        return sum(item.duration_s for item in self.examples if item.label is not None)
+
+
+def _hear(found: "dict[str, list[Input]]", embedder: "Engine", *, show: Callable[[int, int], None]) -> _Heard:
+    """Hear each recording once; one that fails does not stop the others."""
+    from compactcli.errors import AudioError
+    from compactcli.learning import embed_noise, embed_recording, frames_each
+
+    n_recordings = sum(map(len, found.values()))
+    n_frames = frames_each(n_recordings)
+    examples: list[Example] = []
+    failures: dict[Path, AudioError] = {}
+    damages: dict[Path, str] = {}
+    n_done = 0
+    for label, items in found.items():
+        for item in items:
+            show(n_done, n_recordings)
+            n_done += 1
+            try:
+                if item.error is not None:
+                    raise item.error
+                example = embed_recording(item.path, embedder, label=label, n_frames=n_frames)
+            except AudioError as error:
+                failures[item.path] = error
+                continue
+            if example.damage is not None:
+                damages[item.path] = example.damage
+            examples.append(example)
+    show(n_recordings, n_recordings)
+    examples += embed_noise(embedder, n_frames=n_frames)
+    return _Heard(examples=tuple(examples), failures=failures, damages=damages)
+
+
+def _say_heard(heard: _Heard, *, quiet: bool) -> None:
+    from compactcli.cli.console import say_error, say_warning
+
+    for error in heard.failures.values():
+        say_error(error)
+    if not quiet:
+        for path, damage in heard.damages.items():
+            say_warning(f"{path} is damaged, what comes before is used: {damage}")
+
+
+def _write(report: "LearningReport", result_format: options.ListFormat | None) -> None:
+    import json
+
+    from compactcli.cli.console import result_console, stdout_is_terminal
+    from compactcli.cli.output import open_output
+
+    on_terminal = stdout_is_terminal()
+    with open_output(None) as write:
+        if result_format == "json" or (result_format is None and not on_terminal):
+            write(json.dumps(report.to_dict(), indent=2) + "\n")
+            return
+        console = result_console(to_terminal=on_terminal)
+        with console.capture() as capture:
+            report.print(console)
+        write(capture.get())

@@ -1,0 +1,122 @@
+"""The heads of a model, taken off and put on: its network stays as it is."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from compactcli.checkpoint import WEIGHTS, read_config, read_weights, write_folder
+from compactcli.config import CalibrationConfig, ModelConfig
+from compactcli.engine import Engine, load_engine
+from compactcli.errors import ModelError
+from compactcli.temporary import temporary_folder
+
+Tensors: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
+
+SCENE_HEAD, EVENT_HEAD = "scene_head", "event_head"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearHead:
+    """Logits of classes as ``weight @ embedding + bias``.
+
+    Args:
+        classes: Their names.
+        weight: Shape ``(n_classes, embedding_size)``.
+        bias: Shape ``(n_classes,)``.
+    """
+
+    classes: tuple[str, ...]
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def tensors(self, name: str) -> dict[str, npt.NDArray[np.float32]]:
+        """As a model's file holds it: a convolution of one frame."""
+        # safetensors writes the memory of an array as it lies, whatever order its axes are in
+        return {f"{name}.weight": np.ascontiguousarray(self.weight)[:, :, None], f"{name}.bias": self.bias}
+
+
+@contextlib.contextmanager
+def open_embedder(folder: Path, *, device: str = "auto") -> Iterator[Engine]:
+    """An engine that gives the embeddings of frames for their event logits.
+
+    The embedding is what both heads of a model see of a frame. An event head that is the identity lets it through, so
+    recordings of any length are embedded by the engine that hears them.
+
+    Args:
+        folder: Model folder.
+        device: See ``compactcli.engine.load_engine``.
+
+    Raises:
+        ModelError: The folder cannot be loaded.
+        DeviceError: The device is not there.
+    """
+    config = read_config(folder)
+    weights = read_weights(folder, config)
+    size = _embedding_size(weights, folder)
+    identity = LinearHead(
+        classes=tuple(f"channel {number}" for number in range(size)),
+        weight=np.eye(size, dtype=np.float32),
+        bias=np.zeros(size, dtype=np.float32),
+    )
+    plain = replace(
+        config,
+        events=identity.classes,
+        detection=replace(config.detection, class_thresholds={}),
+        calibration=CalibrationConfig(),
+    )
+    with temporary_folder() as place:
+        _write(place, plain, {**weights, **identity.tensors(EVENT_HEAD)}, source=folder)
+        yield load_engine(place, device=device)
+
+
+def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: LinearHead, events: LinearHead) -> None:
+    """Write a model that differs from another one in its heads: the network's weights are the same.
+
+    Args:
+        source: Folder of the other model.
+        folder: Made if it is missing.
+        config: Settings that the model shall have; classes and calibration are those of the heads, whose logits are
+            those of probabilities, and there are no thresholds of single classes.
+        scenes: Scene head.
+        events: Event head.
+
+    Raises:
+        ModelError: A file of ``source`` is missing or altered.
+    """
+    weights = read_weights(source, read_config(source))
+    own = replace(
+        config,
+        scenes=scenes.classes,
+        events=events.classes,
+        detection=replace(config.detection, class_thresholds={}),
+        calibration=CalibrationConfig(),
+    )
+    heads = {**scenes.tensors(SCENE_HEAD), **events.tensors(EVENT_HEAD)}
+    _write(folder, own, {**weights, **heads}, source=source)
+
+
+def _embedding_size(weights: Tensors, source: Path) -> int:
+    head = weights.get(f"{EVENT_HEAD}.weight")
+    if head is None or head.ndim != 3:
+        raise ModelError(
+            f"weights '{source / WEIGHTS}' hold no event head, expected one of shape (n_events, embedding_size, 1)",
+            hint="reinstall the model",
+        )
+    return int(head.shape[1])
+
+
+def _write(folder: Path, config: ModelConfig, weights: Tensors, *, source: Path) -> None:
+    from safetensors.numpy import save
+
+    try:
+        write_folder(folder, config, save(dict(weights)))
+    except KeyError as error:
+        raise ModelError(
+            f"weights '{source / WEIGHTS}' do not fit the model's settings: {error} is missing",
+            hint="reinstall the model",
+        ) from error

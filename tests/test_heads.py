@@ -1,0 +1,106 @@
+import dataclasses
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load, save
+from tiny_model import make_network
+
+from compactcli.checkpoint import load_network, read_config, write_folder
+from compactcli.config import DetectionConfig
+from compactcli.engine import load_engine
+from compactcli.errors import ModelError
+from compactcli.evaluation import hear
+from compactcli.heads import LinearHead, open_embedder, write_heads
+from compactcli.plainjson import to_json
+
+SIZE = 8
+
+
+@pytest.fixture
+def heads():
+    rng = np.random.default_rng(0)
+
+    def make(*classes):
+        # as a fit gives them: the axes of the array lie the other way round in memory
+        weight = rng.standard_normal((SIZE, len(classes))).astype(np.float32).T
+        return LinearHead(classes=classes, weight=weight, bias=rng.standard_normal(len(classes)).astype(np.float32))
+
+    return make("wren", "rain", "nothing"), make("wren", "rain")
+
+
+def test_an_embedder_gives_the_embeddings_of_the_network(folder, noise):
+    waveform = noise(1.3)
+    with open_embedder(folder, device="cpu") as embedder:
+        embeddings = hear(embedder, waveform).events
+    heard = hear(load_engine(folder, device="cpu"), waveform)
+    head = make_network().event_head
+    with torch.no_grad():
+        logits = torch.from_numpy(embeddings) @ head.weight[:, :, 0].T + head.bias
+    np.testing.assert_allclose(logits.numpy(), heard.events, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_model_gets_other_heads(engine, folder, heads, noise, tmp_path):
+    scenes, events = heads
+    config = read_config(folder)
+    write_heads(folder, tmp_path / "mine", config, scenes=scenes, events=events)
+    mine = load_engine(tmp_path / "mine", device="cpu", engine=engine)
+    assert (mine.config.scenes, mine.config.events) == (("wren", "rain", "nothing"), ("wren", "rain"))
+    waveform = noise(1.3)
+    with open_embedder(folder, device="cpu") as embedder:
+        embeddings = hear(embedder, waveform).events
+    heard = hear(mine, waveform)
+    np.testing.assert_allclose(heard.events, embeddings @ events.weight.T + events.bias, atol=1e-3)
+    np.testing.assert_allclose(heard.scenes, (embeddings @ scenes.weight.T + scenes.bias).mean(axis=0), atol=1e-3)
+
+
+def test_settings_of_the_old_classes_go_with_them(folder, heads, tmp_path):
+    config = read_config(folder)
+    source = tmp_path / "source"
+    tuned = DetectionConfig(threshold=0.4, class_thresholds={"dog": 0.3})
+    write_folder(source, dataclasses.replace(config, detection=tuned), (folder / "model.safetensors").read_bytes())
+    write_heads(source, tmp_path / "mine", read_config(source), scenes=heads[0], events=heads[1])
+    found, _ = load_network(tmp_path / "mine")
+    assert found.detection == DetectionConfig(threshold=0.4)
+    assert (found.calibration.event_scale, found.calibration.event_bias) == (1.0, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop("event_head.weight"), "hold no event head"),
+        (lambda weights: weights.update({"event_head.weight": np.zeros(3, np.float32)}), "hold no event head"),
+        (lambda weights: weights.pop("stem.0.weight"), "do not fit the model's settings: 'stem.0.weight' is missing"),
+        (lambda weights: weights["stem.0.weight"].fill(np.nan), "hold values of stem.0.weight that are not finite"),
+    ],
+)
+def test_weights_that_make_no_model(change, message, folder, tmp_path):
+    weights = {name: array.copy() for name, array in load((folder / "model.safetensors").read_bytes()).items()}
+    change(weights)
+    with (
+        pytest.raises(ModelError, match=message),
+        open_embedder(with_weights(folder, tmp_path / "broken", save(weights))),
+    ):
+        pass
+
+
+def test_weights_that_are_none(folder, tmp_path):
+    with (
+        pytest.raises(ModelError, match="cannot be read"),
+        open_embedder(with_weights(folder, tmp_path / "broken", b"no weights")),
+    ):
+        pass
+
+
+def with_weights(folder, broken, data):
+    """A model folder with other weights, and their checksum."""
+    shutil.copytree(folder, broken)
+    (broken / "model.safetensors").write_bytes(data)
+    checksums = {"model.safetensors": hashlib.sha256(data).hexdigest()}
+    settings = to_json(dataclasses.replace(read_config(folder), sha256=checksums))
+    (broken / "config.json").write_text(json.dumps(settings))
+    return broken
