@@ -110,7 +110,7 @@ def learn(
 
 def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]], int]":
     """Recordings of each class by its name, in the order of names, and how many files lie beside the classes."""
-    from compactcli.cli.inputs import collect_inputs
+    from compactcli.cli.inputs import collect_inputs, is_folder
     from compactcli.errors import ConfigError, reason_of
 
     try:
@@ -121,7 +121,7 @@ def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]
             hint="check the path",
         ) from error
     children = [child for child in children if not child.name.startswith(".")]
-    classes = [child for child in children if child.is_dir() and child.resolve() != output.resolve()]
+    classes = [child for child in children if is_folder(child) and child.resolve() != output.resolve()]
     for child in classes:
         try:
             child.name.encode()
@@ -130,7 +130,7 @@ def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]
                 f"{child} is not UTF-8, expected a name that the model's settings can hold", hint="rename it"
             ) from error
     found = {child.name: collect_inputs([child], recursive=True, leave_out=[output]) for child in classes}
-    return found, sum(not child.is_dir() for child in children)
+    return found, sum(not is_folder(child) for child in children)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

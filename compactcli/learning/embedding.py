@@ -14,7 +14,7 @@ from compactcli.noise import NOISE_LEVELS_DB, NOISE_SLOPES_DB, coloured_noise
 # Frames that this much quieter than the loudest of a recording are not what it is about: the silence around a bark.
 QUIETER_DB = 30.0
 # Of all recordings together, so that a fit takes seconds; of each, since neighbours are nearly the same.
-MAX_FRAMES, MOST_FRAMES_EACH, FEWEST_FRAMES_EACH = 10_000, 100, 8
+MAX_FRAMES, MOST_FRAMES_EACH, FEWEST_FRAMES_EACH = 10_000, 100, 4
 NOISE_S = 4.0
 SEED = 1
 
