@@ -69,6 +69,8 @@ def test_missing_runs_are_done(study, finished, tiny_corpus, monkeypatch):
     assert (code, err) == (0, "")
     assert (asked["output"], asked["corpus"], asked["n_seeds"]) == (finished, tiny_corpus, 2)
     assert (asked["tasks"], asked["device"].type) == (("clips",), "cpu")
+    code, _, err = study("interchannel", "--output", finished, "--task", "digits", "--device", "cpu")
+    assert (code, err, asked["corpus"], asked["tasks"]) == (0, "", None, ("digits",))
 
 
 def test_wrong_requests_end_with_2(study, tmp_path, tiny_corpus, monkeypatch):
@@ -76,7 +78,7 @@ def test_wrong_requests_end_with_2(study, tmp_path, tiny_corpus, monkeypatch):
     pytest.importorskip("matplotlib")
     code, out, err = study("interchannel", "--output", tmp_path)
     assert (code, out) == (2, "")
-    assert "--corpus is missing, which training needs" in err
+    assert "--corpus is missing, which training on clips and soundscapes needs" in err
     code, out, err = study("interchannel", "--output", tmp_path, "--corpus", tiny_corpus, "--task", "chess")
     assert (code, out) == (2, "")
     assert "--task is 'chess', expected one of digits, clips, soundscapes" in err

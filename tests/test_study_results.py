@@ -166,5 +166,7 @@ def test_tasks_go_by_their_names(tmp_path, monkeypatch):
     for name in ("clips", "soundscapes"):
         assert make_task(name, corpus=tmp_path, **options) == options
     assert asked == [tmp_path, tmp_path]
-    assert make_task("digits", corpus=tmp_path, **options) == {"device": options["device"]}
+    assert make_task("digits", corpus=None, **options) == {"device": options["device"]}
+    with pytest.raises(ConfigError, match="no corpus was given for the task clips, expected a folder of labelled"):
+        make_task("clips", corpus=None, **options)
     assert {design.name for design in DESIGNS} == set(TASKS)

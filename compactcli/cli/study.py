@@ -17,7 +17,9 @@ def interchannel(
     output: options.RunFolder,
     corpus: Annotated[
         Path | None,
-        typer.Option("--corpus", metavar="FOLDER", help="Labelled recordings; not needed with --no-train."),
+        typer.Option(
+            "--corpus", metavar="FOLDER", help="Labelled recordings; not needed with --no-train, nor for digits alone."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of each network.")] = SEEDS,
     task: Annotated[
@@ -46,12 +48,15 @@ def interchannel(
     from compactcli.study import require_study_packages
 
     require_study_packages("compact study interchannel")
-    if train and corpus is None:
-        raise ConfigError("--corpus is missing, which training needs", hint="give --corpus FOLDER, or --no-train")
     names = tuple(task or TASKS)
     unknown = [name for name in names if name not in TASKS]
     if unknown:
         raise ConfigError(f"--task is '{unknown[0]}', expected one of {', '.join(TASKS)}")
+    if train and corpus is None and set(names) != {"digits"}:
+        raise ConfigError(
+            "--corpus is missing, which training on clips and soundscapes needs",
+            hint="give --corpus FOLDER, or --no-train",
+        )
 
     from compactcli.cli.output import check_new_folder, open_output
     from compactcli.cli.steps import StepProgress, cache_folder
@@ -66,7 +71,7 @@ def interchannel(
     check_new_folder(output)
     measured = output / "latency.json"
     with StepProgress(active=not quiet) as progress:
-        if train and corpus is not None:
+        if train:
             run_study(
                 output,
                 corpus=corpus,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from compactcli.complexity import layer_costs
+from compactcli.errors import ConfigError
 from compactcli.study.clips import DESIGN as CLIPS
 from compactcli.study.clips import Clips
 from compactcli.study.digits import DESIGN as DIGITS
@@ -57,7 +58,7 @@ def cells(tasks: Sequence[str], n_seeds: int) -> list[Cell]:
 def run_study(
     output: Path,
     *,
-    corpus: Path,
+    corpus: Path | None,
     cache: Path,
     tasks: Sequence[str],
     n_seeds: int,
@@ -69,7 +70,7 @@ def run_study(
 
     Args:
         output: Folder with the results; each run is added as it finishes.
-        corpus: Corpus folder.
+        corpus: Corpus folder; digits alone need none.
         cache: Folder for cached log-mels.
         tasks: Names of the tasks to run.
         n_seeds: Seeds of each.
@@ -81,7 +82,7 @@ def run_study(
         All runs of the results.
 
     Raises:
-        ConfigError: The results are of other settings than the tasks have now.
+        ConfigError: The results are of other settings than the tasks have now, or a task needs a corpus.
         ManifestError: The corpus' tables do not fit.
     """
     path = output / RESULTS
@@ -101,18 +102,20 @@ def run_study(
 
 
 def make_task(
-    name: str, *, corpus: Path, cache: Path, device: torch.device, loading: Callable[[int, int], None]
+    name: str, *, corpus: Path | None, cache: Path, device: torch.device, loading: Callable[[int, int], None]
 ) -> Task:
     """A task with its data.
 
     Raises:
+        ConfigError: It needs a corpus.
         ManifestError: The corpus' tables do not fit.
     """
-    if name == CLIPS.name:
-        return Clips(corpus, cache=cache, device=device, loading=loading)
-    if name == SOUNDSCAPES.name:
-        return Soundscapes(corpus, cache=cache, device=device, loading=loading)
-    return Digits(device)
+    if name == DIGITS.name:
+        return Digits(device)
+    if corpus is None:
+        raise ConfigError(f"no corpus was given for the task {name}, expected a folder of labelled recordings")
+    task = Clips if name == CLIPS.name else Soundscapes
+    return task(corpus, cache=cache, device=device, loading=loading)
 
 
 def run_cell(task: Task, cell: Cell, *, device: torch.device) -> Run:
