@@ -141,7 +141,12 @@ def _fit_logistic(
 
 
 def fit_event_biases(
-    logits: Logits, truth: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_], *, prior_weight: float
+    logits: Logits,
+    truth: npt.NDArray[np.bool_],
+    known: npt.NDArray[np.bool_],
+    *,
+    prior_weight: float,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float64]:
     """Bias of each class that puts its best F1 at logit 0, drawn towards 0 by ``prior_weight``.
 
@@ -153,18 +158,21 @@ def fit_event_biases(
         truth: Whether the class sounds, same shape.
         known: Where ``truth`` counts, same shape.
         prior_weight: F1 lost at a bias of 1.
+        weights: What each item counts, shape ``(n_items,)``; None counts all alike.
 
     Returns:
         Shape ``(n_events,)``, each in [-3, 3].
     """
     candidates = np.linspace(-3, 3, 61)
     biases = np.zeros(logits.shape[1])
+    counts = np.ones(len(logits)) if weights is None else weights
     for column in range(logits.shape[1]):
         x, y = logits[known[:, column], column], truth[known[:, column], column]
         if not y.any():
             continue
+        count = counts[known[:, column]]
         estimated = x[:, None] + candidates[None, :] >= 0
-        hits = (estimated & y[:, None]).sum(axis=0)
-        f1 = 2 * hits / (estimated.sum(axis=0) + y.sum())
+        hits = count @ (estimated & y[:, None])
+        f1 = 2 * hits / (count @ estimated + count @ y)
         biases[column] = candidates[int(np.argmax(f1 - prior_weight * candidates**2))]
     return biases

@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compactcli.config import ModelConfig
 from compactcli.errors import CompactError, ConfigError, ModelError
@@ -21,7 +21,6 @@ from compactcli.plainjson import from_json, to_json
 from compactcli.temporary import whole_file
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from torch import Tensor
 
@@ -209,7 +208,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             part.write_bytes(content)
 
 
-def read_weights(folder: Path, config: ModelConfig) -> "dict[str, npt.NDArray[np.float32]]":
+def read_weights(folder: Path, config: ModelConfig) -> "dict[str, npt.NDArray[Any]]":
     """Tensors of a model folder without torch, for whoever puts them into another model.
 
     Args:
@@ -226,7 +225,7 @@ def read_weights(folder: Path, config: ModelConfig) -> "dict[str, npt.NDArray[np
     verify(folder, config)
     try:
         weights = load(_read_file(folder / WEIGHTS))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: numbers that numpy has no type for
         raise ModelError(f"weights '{folder / WEIGHTS}' cannot be read: {error}", hint="reinstall the model") from error
     for name, tensor in weights.items():
         # how many batches the normalisation has seen is a whole number

@@ -121,6 +121,12 @@ class NetworkConfig:
         return 2
 
     @property
+    def embedding_size(self) -> int:
+        """Numbers that the heads see of an output frame."""
+        last = (*self.stages, *(stage for stage in self.context if stage.n_blocks))[-1]
+        return last.channels
+
+    @property
     def context_frames(self) -> int:
         """Log-mel frames before and after an output frame's own that can change its logits."""
         reach = sum((1 + stage.n_blocks) * (stage.kernel_size[1] // 2) for stage in self.stages)

@@ -4,18 +4,18 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from compactcli.checkpoint import WEIGHTS, read_config, read_weights, write_folder
-from compactcli.config import CalibrationConfig, ModelConfig
+from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.engine import Engine, load_engine
 from compactcli.errors import ModelError
 from compactcli.temporary import temporary_folder
 
-Tensors: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
+Tensors: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 SCENE_HEAD, EVENT_HEAD = "scene_head", "event_head"
 
@@ -55,9 +55,10 @@ def open_embedder(folder: Path, *, device: str = "auto") -> Iterator[Engine]:
         ModelError: The folder cannot be loaded.
         DeviceError: The device is not there.
     """
+    load_engine(folder, device=device)  # what it refuses, it refuses in the words of every other command
     config = read_config(folder)
     weights = read_weights(folder, config)
-    size = _embedding_size(weights, folder)
+    size = config.network.embedding_size
     identity = LinearHead(
         classes=tuple(f"channel {number}" for number in range(size)),
         weight=np.eye(size, dtype=np.float32),
@@ -66,7 +67,7 @@ def open_embedder(folder: Path, *, device: str = "auto") -> Iterator[Engine]:
     plain = replace(
         config,
         events=identity.classes,
-        detection=replace(config.detection, class_thresholds={}),
+        detection=_plain(config.detection),
         calibration=CalibrationConfig(),
     )
     with temporary_folder() as place:
@@ -80,8 +81,8 @@ def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: Line
     Args:
         source: Folder of the other model.
         folder: Made if it is missing.
-        config: Settings that the model shall have; classes and calibration are those of the heads, whose logits are
-            those of probabilities, and there are no thresholds of single classes.
+        config: Settings that the model shall have, but for classes, calibration and thresholds: those are the heads',
+            whose logits are those of probabilities with their operating point at 0.5.
         scenes: Scene head.
         events: Event head.
 
@@ -93,21 +94,15 @@ def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: Line
         config,
         scenes=scenes.classes,
         events=events.classes,
-        detection=replace(config.detection, class_thresholds={}),
+        detection=_plain(config.detection),
         calibration=CalibrationConfig(),
     )
     heads = {**scenes.tensors(SCENE_HEAD), **events.tensors(EVENT_HEAD)}
     _write(folder, own, {**weights, **heads}, source=source)
 
 
-def _embedding_size(weights: Tensors, source: Path) -> int:
-    head = weights.get(f"{EVENT_HEAD}.weight")
-    if head is None or head.ndim != 3:
-        raise ModelError(
-            f"weights '{source / WEIGHTS}' hold no event head, expected one of shape (n_events, embedding_size, 1)",
-            hint="reinstall the model",
-        )
-    return int(head.shape[1])
+def _plain(detection: DetectionConfig) -> DetectionConfig:
+    return replace(detection, threshold=DetectionConfig().threshold, class_thresholds={})
 
 
 def _write(folder: Path, config: ModelConfig, weights: Tensors, *, source: Path) -> None:
@@ -117,6 +112,6 @@ def _write(folder: Path, config: ModelConfig, weights: Tensors, *, source: Path)
         write_folder(folder, config, save(dict(weights)))
     except KeyError as error:
         raise ModelError(
-            f"weights '{source / WEIGHTS}' do not fit the model's settings: {error} is missing",
+            f"weights '{source / WEIGHTS}' do not fit the model's settings: {error} is missing, expected in float32",
             hint="reinstall the model",
         ) from error

@@ -266,7 +266,7 @@ class CompactNet(nn.Module):
                 context.append(CompactBlock(channels, stage, config))
                 channels = stage.channels
         self.context = nn.Sequential(*context)
-        self.embedding_size = channels
+        self.embedding_size = config.embedding_size
         self.scene_head = nn.Conv1d(channels, n_scenes, 1)
         self.event_head = nn.Conv1d(channels, n_events, 1)
         # events are rare: starting near 2 % saves the first epoch from unlearning 50 %

@@ -183,3 +183,16 @@ def test_biases_stay_within_three():
     logits = np.hstack([far, far + 60])  # no bias is enough for the one, every negative one is for the other
     biases = fit_event_biases(logits, np.hstack([truth, truth]), np.ones((100, 2), np.bool_), prior_weight=0.0)
     assert np.abs(biases).tolist() == [3.0, 3.0]
+
+
+def test_items_may_count_differently():
+    rng = np.random.default_rng(0)
+    truth = rng.random((300, 1)) < 0.5
+    logits = (2 * truth - 1.5 + rng.standard_normal((300, 1))).astype(np.float32)
+    counts = rng.integers(1, 4, 300)
+    repeated, expected = (np.repeat(values, counts, axis=0) for values in (logits, truth))
+    known = np.ones_like(truth)
+    assert (
+        fit_event_biases(logits, truth, known, prior_weight=0.01, weights=counts.astype(float)).tolist()
+        == fit_event_biases(repeated, expected, np.ones_like(expected), prior_weight=0.01).tolist()
+    )

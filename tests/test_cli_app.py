@@ -124,6 +124,20 @@ def test_error_without_a_hint(run_compact, write_tone, monkeypatch):
     assert run_compact("classify", write_tone()) == (2, "", "error: it is wrong\n")
 
 
+@pytest.mark.parametrize("chain", [True, False])
+def test_ctrl_c_may_meet_a_library_that_is_being_loaded(chain, run_compact, write_tone, monkeypatch):
+    def fail(*_arguments, **_options):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            if chain:
+                raise ImportError("initialization failed") from interrupt
+            raise ImportError("initialization failed")  # noqa: B904  # as C code does that says nothing of the cause
+
+    monkeypatch.setattr("compactcli.inference.load_model", fail)
+    assert run_compact("classify", write_tone()) == (130, "", "")
+
+
 def test_help_and_refusals_load_nothing_heavy():
     heavy = ("numpy", "torch", "soundfile", "soxr", "librosa", "onnxruntime")
     code = f"""if True:

@@ -61,14 +61,14 @@ def run(capsys):
     return finish
 
 
-def test_a_model_classifies_and_detects_what_it_has_learned(learn, run, sounds, tmp_path):
+def test_a_model_classifies_and_detects_what_it_has_learned(learn, run, sounds, tmp_path, capsys):
     code, out, err = learn(sounds, "--model", "compactnet-nano", "--background", "hiss")
     mine = tmp_path / "mine"
     assert (code, err) == (0, f"wrote {mine}\n")
     values = json.loads(out)
     shipped = read_config(find_model("compactnet-nano"))
     assert values == {
-        "model": f"compactnet-nano {shipped.version}",
+        "model": "compactnet-nano",
         "recordings": 12,
         "duration": 24.0,
         "folds": 4,
@@ -89,7 +89,7 @@ def test_a_model_classifies_and_detects_what_it_has_learned(learn, run, sounds, 
     assert (config.name, config.version, config.scenes) == ("mine", "1", ("clicks", "hiss", "tone"))
     assert config.events == ("clicks", "tone")
     assert config.training == {
-        "network": values["model"],
+        "network": f"compactnet-nano {shipped.version}",
         "recordings": 12,
         "seconds": 24,
         "accuracy_cross_validated": 1.0,
@@ -110,12 +110,17 @@ def test_a_model_classifies_and_detects_what_it_has_learned(learn, run, sounds, 
         assert abs(event["offset"] - onset - 2) < 0.5
     code, out, _ = run("detect", tmp_path / "hiss.wav", "--model", mine)
     assert json.loads(out)["events"] == []
-    # a model of one's own can be learned on, and looked at
-    code = main(["models", "info", str(mine), "--format", "json"])
-    assert code == 0
     code, _, err = learn(sounds, "--model", mine, "--overwrite")
     assert code == 2
     assert "is the model that this one is made from, expected another folder" in err
+    # a model that was learned can be learned on: the network is the same, and so is what it was trained as
+    words = ["learn", sounds, "--model", mine, "--output", tmp_path / "again", "--quiet"]
+    assert main([str(word) for word in words]) == 0
+    again = read_config(tmp_path / "again")
+    assert (again.events, again.training["network"]) == (("clicks", "hiss", "tone"), config.training["network"])
+    capsys.readouterr()
+    assert main(["evaluate", "--model", str(mine), "--corpus", str(sounds)]) == 2
+    assert capsys.readouterr().err.startswith("error: model mine has no recipe.toml, which says what is held out;")
 
 
 def test_both_engines_hear_the_same(learn, run, sounds, tmp_path):
@@ -149,7 +154,7 @@ def test_a_bad_recording_stops_no_other(learn, sounds, folder, tmp_path):
     values = json.loads(out)
     assert (code, values["recordings"], values["outside"]) == (1, 13, 1)
     assert values["failed"] == [str(mine / "tone/notes.txt")]
-    assert "warning: files left out, which lie in no folder of a class: 1\n" in err
+    assert "warning: left out, which is no folder of a class: 1\n" in err
     assert "notes.txt is not audio" in err
     assert f"warning: {cut} is damaged, what comes before is used: " in err
     code, _, err = learn(mine, "--model", folder, "--overwrite", "--quiet")
@@ -164,6 +169,23 @@ def test_an_output_inside_the_folder_is_no_class(learn, sounds, folder, tmp_path
     for more in ([], ["--overwrite"]):
         assert main([str(word) for word in [*words, *more]]) == 0
     assert read_config(tmp_path / "in/mine").scenes == ("clicks", "hiss", "tone")
+
+
+def test_a_model_in_the_folder_is_no_class(learn, sounds, folder, tmp_path):
+    shutil.copytree(sounds, tmp_path / "in")
+    shutil.copytree(folder, tmp_path / "in/older")
+    code, out, err = learn(tmp_path / "in", "--model", folder)
+    assert (code, json.loads(out)["outside"]) == (0, 1)
+    assert "warning: left out, which is no folder of a class: 1\n" in err
+
+
+def test_a_recording_in_two_classes_is_refused(learn, sounds, folder, tmp_path):
+    shutil.copytree(sounds, tmp_path / "in")
+    (tmp_path / "in/hiss/same.wav").symlink_to(tmp_path / "in/clicks/1.wav")
+    code, out, err = learn(tmp_path / "in", "--model", folder)
+    assert (code, out) == (2, "")
+    place = tmp_path / "in"
+    assert f"{place}/hiss/same.wav is in {place}/clicks too, expected recordings of one class" in err
 
 
 def test_a_class_of_which_nothing_can_be_heard(learn, sounds, folder, tmp_path):
@@ -203,12 +225,19 @@ def test_refusals(words, message, sounds, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "mine").exists()
 
 
-def test_a_name_that_no_settings_can_hold(learn, sounds, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("caf\udce9", "is not UTF-8, expected a name that the model's settings can hold"),
+        ("a,b", "error: class 'a,b' has a comma in its name, expected one that --classes can hold"),
+    ],
+)
+def test_a_name_that_no_model_can_use(name, message, learn, sounds, tmp_path):
     shutil.copytree(sounds, tmp_path / "in")
-    (tmp_path / "in/caf\udce9").mkdir()
+    (tmp_path / "in" / name).mkdir()
     code, _, err = learn(tmp_path / "in")
     assert code == 2
-    assert "is not UTF-8, expected a name that the model's settings can hold" in err
+    assert message in err
 
 
 def test_it_runs_without_torch(sounds, tmp_path):

@@ -63,6 +63,11 @@ def test_what_must_not_be_replaced(folder, tmp_path):
         check(Path("-"), folder)
     with pytest.raises(ConfigError, match="is not UTF-8, expected a name that the model's settings can hold"):
         check(tmp_path / "caf\udce9", folder)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="loop is not a folder, expected the name of one"):
+        check(tmp_path / "loop", folder, overwrite=True)
+    with pytest.raises(ConfigError, match=r"cannot be written \(File name too long\)"):
+        check(tmp_path / ("a" * 300), folder)
     (tmp_path / "empty").mkdir()
     check(tmp_path / "empty", folder, overwrite=True)
 

@@ -1,8 +1,12 @@
 import re
 from pathlib import Path
 
+import pytest
+from rich.live import Live
+
 from compactcli.cli.inputs import Input
 from compactcli.cli.progress import REFRESH_S, RunProgress, Silence, watch
+from compactcli.cli.steps import StepProgress
 
 INPUTS = [Input(path=Path(name), n_bytes=1000) for name in "abcd"]
 
@@ -49,3 +53,23 @@ def test_what_an_interrupted_run_has_done_counts_as_done(on_terminal, capsys, mo
         progress.done(INPUTS[0], 3600.0)
         text = shown(capsys.readouterr().err)
     assert "8 of 9 files 1.00 h of audio 360 x real time" in text
+
+
+def test_an_interrupt_while_the_bar_appears_leaves_the_cursor(on_terminal, capsys, monkeypatch):
+    on_terminal()
+    refresh = Live.refresh
+    for progress in (watch(INPUTS, n_before=0, active=True), StepProgress(active=True)):
+        came = []
+
+        def refresh_or_stop(live, came=came):
+            came.append(live)
+            if len(came) == 1:
+                raise KeyboardInterrupt
+            refresh(live)
+
+        monkeypatch.setattr(Live, "refresh", refresh_or_stop)
+        capsys.readouterr()
+        with pytest.raises(KeyboardInterrupt), progress:
+            pass
+        text = capsys.readouterr().err
+        assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0

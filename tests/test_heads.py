@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load, save
+from safetensors.torch import save as torch_save
 from tiny_model import make_network
 
 from compactcli.checkpoint import load_network, read_config, write_folder
@@ -14,6 +15,7 @@ from compactcli.config import DetectionConfig
 from compactcli.engine import load_engine
 from compactcli.errors import ModelError
 from compactcli.evaluation import hear
+from compactcli.graph import network_model
 from compactcli.heads import LinearHead, open_embedder, write_heads
 from compactcli.plainjson import to_json
 
@@ -65,42 +67,64 @@ def test_settings_of_the_old_classes_go_with_them(folder, heads, tmp_path):
     write_folder(source, dataclasses.replace(config, detection=tuned), (folder / "model.safetensors").read_bytes())
     write_heads(source, tmp_path / "mine", read_config(source), scenes=heads[0], events=heads[1])
     found, _ = load_network(tmp_path / "mine")
-    assert found.detection == DetectionConfig(threshold=0.4)
+    assert found.detection == DetectionConfig()
     assert (found.calibration.event_scale, found.calibration.event_bias) == (1.0, ())
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: weights.pop("event_head.weight"), "hold no event head"),
-        (lambda weights: weights.update({"event_head.weight": np.zeros(3, np.float32)}), "hold no event head"),
-        (lambda weights: weights.pop("stem.0.weight"), "do not fit the model's settings: 'stem.0.weight' is missing"),
-        (lambda weights: weights["stem.0.weight"].fill(np.nan), "hold values of stem.0.weight that are not finite"),
+        (lambda weights: weights.pop("event_head.weight"), "do not fit the model's settings"),
+        (lambda weights: weights.update({"event_head.weight": np.zeros(3, np.float32)}), "do not fit the model's set"),
+        (lambda weights: weights["stem.0.weight"].fill(np.nan), "do not fit the model's settings: .* not finite"),
     ],
 )
 def test_weights_that_make_no_model(change, message, folder, tmp_path):
-    weights = {name: array.copy() for name, array in load((folder / "model.safetensors").read_bytes()).items()}
+    weights = weights_of(folder)
     change(weights)
-    with (
-        pytest.raises(ModelError, match=message),
-        open_embedder(with_weights(folder, tmp_path / "broken", save(weights))),
-    ):
+    broken = write_model(folder, tmp_path / "broken", save(weights))
+    with pytest.raises(ModelError, match=message), open_embedder(broken):
         pass
 
 
-def test_weights_that_are_none(folder, tmp_path):
-    with (
-        pytest.raises(ModelError, match="cannot be read"),
-        open_embedder(with_weights(folder, tmp_path / "broken", b"no weights")),
-    ):
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (lambda weights: b"no weights", "cannot be read"),
+        (
+            lambda weights: torch_save({name: torch.from_numpy(array).bfloat16() for name, array in weights.items()}),
+            "cannot be read",
+        ),
+        (
+            lambda weights: save({name: array.astype(np.float16) for name, array in weights.items()}),
+            "do not fit the model's settings: 'input_norm.weight' is missing, expected in float32",
+        ),
+        (
+            lambda weights: save({**weights, "stem.0.weight": np.full_like(weights["stem.0.weight"], np.nan)}),
+            "hold values of stem.0.weight that are not finite",
+        ),
+    ],
+)
+def test_weights_beside_a_graph_that_does_without_them(data, message, folder, tmp_path):
+    config = read_config(folder)
+    graph = network_model(config, (folder / "model.safetensors").read_bytes()).SerializeToString()
+    broken = write_model(folder, tmp_path / "broken", data(weights_of(folder)), graph=graph)
+    load_engine(broken, device="cpu")
+    with pytest.raises(ModelError, match=message), open_embedder(broken, device="cpu"):
         pass
 
 
-def with_weights(folder, broken, data):
-    """A model folder with other weights, and their checksum."""
-    shutil.copytree(folder, broken)
-    (broken / "model.safetensors").write_bytes(data)
-    checksums = {"model.safetensors": hashlib.sha256(data).hexdigest()}
-    settings = to_json(dataclasses.replace(read_config(folder), sha256=checksums))
-    (broken / "config.json").write_text(json.dumps(settings))
-    return broken
+def weights_of(folder):
+    return {name: array.copy() for name, array in load((folder / "model.safetensors").read_bytes()).items()}
+
+
+def write_model(folder, place, weights, *, graph=None):
+    """A copy of a model folder with other weights, without a graph or with another one, and their checksums."""
+    shutil.copytree(folder, place)
+    (place / "model.onnx").unlink()
+    files = {"model.safetensors": weights} if graph is None else {"model.safetensors": weights, "model.onnx": graph}
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    (place / "config.json").write_text(json.dumps(to_json(dataclasses.replace(read_config(folder), sha256=checksums))))
+    return place

@@ -41,6 +41,15 @@ def test_what_is_much_quieter_than_the_rest_does_not_sound(embedder, write_recor
     assert not silent.sounds.any()
 
 
+def test_an_offset_is_not_heard(embedder, write_recording, tone):
+    waveform = np.concatenate([tone(1.0, level=0.05), np.zeros(16000, np.float32)])
+    plain, moved = (
+        embed_recording(write_recording(name, waveform + offset), embedder, label="wren", n_frames=100)
+        for name, offset in (("a.wav", 0.0), ("b.wav", 0.01))
+    )
+    assert plain.sounds.tolist() == moved.sounds.tolist() == [True] * 25 + [False] * 25
+
+
 def test_the_last_frame_may_be_short(embedder, write_recording, tone):
     path = write_recording("a.wav", tone(0.05))
     example = embed_recording(path, embedder, label="wren", n_frames=100)

@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 from compactcli.errors import ConfigError
 from compactcli.learning import Example, check_classes, learn_heads
-from compactcli.learning.fitting import PENALTIES, _fits, sigmoid_loss, softmax_loss
+from compactcli.learning.fitting import fit_linear, sigmoid_loss, softmax_loss
 
 SIZE = 6
 
@@ -83,12 +83,18 @@ def test_frames_that_do_not_sound_are_no_event():
 
 
 def test_every_class_counts_the_same():
+    """However many recordings it has: both heads are as they are where every recording is there ten times."""
     rng = np.random.default_rng(0)
-    near = [("many", [1, 0, 0, 0, 0, 0])] * 60 + [("few", [-1, 0, 0, 0, 0, 0])] * 6
-    learned = learn_heads([example(label, centre, rng) for label, centre in near])
-    recalls = {item.label: item.recall for item in learned.figures}
-    assert recalls["few"] > 0.8
-    assert recalls["many"] > 0.8
+    many = [example("many", [1, 0, 0, 0, 0, 0], rng) for _ in range(10)]
+    few = [example("few", [-1, 0, 0, 0, 0, 0], rng) for _ in range(10)]
+    once = learn_heads([*many, *few])
+    # copies stand beside their originals, so that a fold holds all of them
+    often = learn_heads([*(item for item in many for _ in range(10)), *few])
+    for head, other in ((once.scenes, often.scenes), (once.events, often.events)):
+        np.testing.assert_allclose(other.weight, head.weight, atol=2e-2)
+        np.testing.assert_allclose(other.bias, head.bias, atol=2e-2)
+    for item, other in zip(once.figures, often.figures, strict=True):
+        assert (other.recall, other.event_f1) == pytest.approx((item.recall, item.event_f1), abs=2e-2)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +129,29 @@ def test_fits_are_those_of_another_library():
     truth = np.repeat([0, 1, 2], 20)
     rows = (np.eye(SIZE)[truth] * 1.5 + rng.standard_normal((60, SIZE))).astype(np.float32)
     weights = rng.uniform(0.5, 2.0, 60)
-    fits = dict(zip(PENALTIES, _fits(rows, weights, softmax_loss(truth), 3), strict=True))
-    for penalty, (weight, bias) in fits.items():
+    weights /= weights.sum()
+    rows -= weights @ rows
+    rows /= np.sqrt(weights @ np.square(rows))
+    penalties = (1e-1, 1e-2, 1e-3)
+    for penalty, (weight, bias) in zip(
+        penalties, fit_linear(rows, weights, softmax_loss(truth), 3, penalties), strict=True
+    ):
         other = LogisticRegression(C=1 / (2 * penalty), max_iter=1000, tol=1e-8)
-        other.fit(rows, truth, sample_weight=weights / weights.sum())
-        np.testing.assert_allclose(weight.T, other.coef_, atol=2e-3)
+        other.fit(rows, truth, sample_weight=weights)
+        np.testing.assert_allclose(weight, other.coef_, atol=2e-3)
         np.testing.assert_allclose(bias - bias.mean(), other.intercept_ - other.intercept_.mean(), atol=2e-3)
+
+
+def test_inputs_may_have_any_offset_and_scale():
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], 20)
+    rows = (np.eye(2)[truth] + rng.standard_normal((40, 2))).astype(np.float32)
+    moved = (1000 * rows + 7).astype(np.float32)
+    weights = np.full(40, 1 / 40)
+    (weight, bias), (other, other_bias) = (
+        next(fit_linear(inputs, weights, softmax_loss(truth), 2, [1e-2])) for inputs in (rows, moved)
+    )
+    np.testing.assert_allclose(rows @ weight.T + bias, moved @ other.T + other_bias, atol=5e-3)
 
 
 @pytest.mark.parametrize(

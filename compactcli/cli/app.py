@@ -23,7 +23,7 @@ from compactcli.cli.learn import learn
 from compactcli.cli.models import models
 from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.plot import plot
-from compactcli.cli.stopping import StoppedError, signals_stop
+from compactcli.cli.stopping import EXIT_INTERRUPTED, StoppedError, signals_stop
 from compactcli.cli.streams import fill_closed_streams
 from compactcli.cli.study import study
 from compactcli.cli.train import train
@@ -110,9 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last resort: whatever it is, it is a bug, and a shell wants an exit code
         if isinstance(error, OSError) and error.errno in FULL:
             return _say_full(error)
+        if _was_interrupted(error):
+            return EXIT_INTERRUPTED
         _say_bug(error, with_traceback="--verbose" in words or "-v" in words)
         return EXIT_BUG
     return 0
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error, as where it met a library that was being loaded."""
+    cause = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt) or (cause is not None and _was_interrupted(cause))
 
 
 def _exit_code(code: object) -> int:

@@ -66,7 +66,7 @@ def evaluate(
     import json
 
     from compactcli.canvas import require_canvas
-    from compactcli.checkpoint import DEFAULT_MODEL, find_model
+    from compactcli.checkpoint import DEFAULT_MODEL, RECIPE, find_model
     from compactcli.cli.console import result_console, stdout_is_terminal
     from compactcli.cli.output import check_output, open_output
     from compactcli.cli.steps import StepProgress, cache_folder
@@ -84,7 +84,12 @@ def evaluate(
     if picture is not None and picture.suffix.lower() != ".png":
         raise ConfigError(f"--picture {picture} has another suffix than .png", hint="pictures of scores are PNG files")
     folder = find_model(model or DEFAULT_MODEL)
-    recipe = read_recipe(folder / "recipe.toml")
+    if not (folder / RECIPE).is_file():
+        raise ConfigError(
+            f"model {folder.name} has no {RECIPE}, which says what is held out; expected one that compact train wrote",
+            hint="a model of compact learn was judged when it was learned",
+        )
+    recipe = read_recipe(folder / RECIPE)
     engine = load_engine(folder, device=device, graph=graph, precision=precision)
     conditions = make_conditions(condition or [CLEAN.name], corpus=corpus, sample_rate=recipe.features.sample_rate)
     with StepProgress(active=not quiet) as progress:

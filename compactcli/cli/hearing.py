@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compactcli.cli.console import say_error, say_warning
 from compactcli.cli.inputs import Input
 from compactcli.engine.base import Engine
 from compactcli.errors import AudioError
@@ -97,3 +98,12 @@ def _hear(item: Input, engine: Engine, classes: Sequence[str]) -> tuple[FrameSco
         classes=pieces[-1].classes,
     )
     return scores, record.error_message
+
+
+def say_unheard(failures: Mapping[Path, AudioError], damages: Mapping[Path, str], *, quiet: bool) -> None:
+    """Why recordings could not be heard, and which of them only in part."""
+    for error in failures.values():
+        say_error(error)
+    if not quiet:
+        for path, damage in damages.items():
+            say_warning(f"{path} is damaged, what comes before is used: {damage}")

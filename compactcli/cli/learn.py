@@ -62,6 +62,7 @@ def learn(
 
     from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
     from compactcli.cli.console import say, say_warning
+    from compactcli.cli.hearing import say_unheard
     from compactcli.cli.learning_report import LearningReport
     from compactcli.cli.model_output import check_model_output, write_model
     from compactcli.cli.steps import StepProgress
@@ -77,20 +78,20 @@ def learn(
     source = find_model(model or DEFAULT_MODEL)
     config = read_config(source)
     check_model_output(output, overwrite=overwrite, model=source, inputs=[item.path for item in recordings])
-    names = background or []
+    names = tuple(dict.fromkeys(background or ()))
     check_classes({label: sum(item.error is None for item in items) for label, items in found.items()}, names)
     if n_outside and not quiet:
-        say_warning(f"files left out, which lie in no folder of a class: {n_outside}")
+        say_warning(f"left out, which is no folder of a class: {n_outside}")
     with StepProgress(active=not quiet) as progress, open_embedder(source, device=device) as embedder:
         heard = _hear(found, embedder, show=progress.gauge("recordings"))
-    _say_heard(heard, quiet=quiet)
+    say_unheard(heard.failures, heard.damages, quiet=quiet)
     check_classes({label: heard.counts[label] for label in found}, names)
     with StepProgress(active=not quiet) as progress:
         learned = learn_heads(heard.examples, background=names, report=progress.gauge("fits"))
     report = LearningReport(
         learned=learned,
-        model=f"{config.name} {config.version}",
-        background=tuple(names),
+        model=config.name,
+        background=names,
         duration_s=heard.duration_s,
         output=output,
         outside=n_outside,
@@ -109,8 +110,15 @@ def learn(
 
 
 def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]], int]":
-    """Recordings of each class by its name, in the order of names, and how many files lie beside the classes."""
+    """Recordings of each class by its name, in the order of names, and how much lies beside the classes.
+
+    Raises:
+        ConfigError: The folder cannot be read, a class has a name that no model or option can hold, or a recording is
+            in two classes.
+    """
+    from compactcli.checkpoint import CONFIG
     from compactcli.cli.inputs import collect_inputs, is_folder
+    from compactcli.cli.output import is_there, real_path
     from compactcli.errors import ConfigError, reason_of
 
     try:
@@ -120,17 +128,38 @@ def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]
             f"{folder} cannot be read ({reason_of(error)}), expected a folder with a folder for each class",
             hint="check the path",
         ) from error
-    children = [child for child in children if not child.name.startswith(".")]
-    classes = [child for child in children if is_folder(child) and child.resolve() != output.resolve()]
-    for child in classes:
-        try:
-            child.name.encode()
-        except UnicodeEncodeError as error:
-            raise ConfigError(
-                f"{child} is not UTF-8, expected a name that the model's settings can hold", hint="rename it"
-            ) from error
-    found = {child.name: collect_inputs([child], recursive=True, leave_out=[output]) for child in classes}
-    return found, sum(not is_folder(child) for child in children)
+    children = [child for child in children if not child.name.startswith(".") and real_path(child) != real_path(output)]
+    found: dict[str, list[Input]] = {}
+    seen: dict[Path, Path] = {}
+    for child in children:
+        # a model that was learned before is no class
+        if not is_folder(child) or is_there(child / CONFIG):
+            continue
+        _check_name(child)
+        found[child.name] = collect_inputs([child], recursive=True, leave_out=[output])
+        for item in found[child.name]:
+            other = seen.setdefault(real_path(item.path), child)
+            if other != child:
+                raise ConfigError(
+                    f"{item.path} is in {other} too, expected recordings of one class", hint="leave it in one of them"
+                )
+    return found, len(children) - len(found)
+
+
+def _check_name(child: Path) -> None:
+    from compactcli.errors import ConfigError
+
+    try:
+        child.name.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{child} is not UTF-8, expected a name that the model's settings can hold", hint="rename it"
+        ) from error
+    if "," in child.name:
+        raise ConfigError(
+            f"class '{child.name}' has a comma in its name, expected one that --classes can hold",
+            hint="rename its folder",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,16 +215,6 @@ def _hear(found: "dict[str, list[Input]]", embedder: "Engine", *, show: Callable
     show(n_recordings, n_recordings)
     examples += embed_noise(embedder, n_frames=n_frames)
     return _Heard(examples=tuple(examples), failures=failures, damages=damages)
-
-
-def _say_heard(heard: _Heard, *, quiet: bool) -> None:
-    from compactcli.cli.console import say_error, say_warning
-
-    for error in heard.failures.values():
-        say_error(error)
-    if not quiet:
-        for path, damage in heard.damages.items():
-            say_warning(f"{path} is damaged, what comes before is used: {damage}")
 
 
 def _write(report: "LearningReport", result_format: options.ListFormat | None) -> None:

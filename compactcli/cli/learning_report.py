@@ -20,11 +20,11 @@ class LearningReport:
 
     Args:
         learned: The heads and what they are worth.
-        model: Name and version of the model whose network it is.
+        model: Name of the model that the new one is made from.
         background: Classes that are no events.
         duration_s: Seconds of recordings.
         output: The folder that was written.
-        outside: Files that lie in no folder of a class.
+        outside: Files and models that lie beside the folders of classes.
         failed: Recordings that could not be heard.
     """
 
@@ -44,7 +44,8 @@ class LearningReport:
     def settings(self, config: ModelConfig, *, name: str) -> ModelConfig:
         """Settings of the new model, from those of the one whose network it has; classes come with the heads."""
         training = {
-            "network": self.model,
+            # of a model that was learned itself, the one that had the network first
+            "network": config.training.get("network", f"{config.name} {config.version}"),
             "recordings": self.n_recordings,
             "seconds": round(self.duration_s),
             "accuracy_cross_validated": round(self.learned.accuracy, 4),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS
 from compactcli.cli.options import STDIN
-from compactcli.cli.output import check_folder, check_new_folder
+from compactcli.cli.output import check_folder, check_new_folder, is_there, real_path
 from compactcli.errors import ConfigError, unwritable
 
 PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD, CARD_PICTURE}
@@ -24,13 +24,13 @@ def check_model_output(folder: Path, *, overwrite: bool, model: Path, inputs: Se
         inputs: Paths of the recordings.
 
     Raises:
-        ConfigError: It is ``-`` or has a name that no model can have, something is there that may not be replaced, or
-            the folder around it is missing or takes no files.
+        ConfigError: It is ``-`` or has a name that no model can have or that is too long, something is there that may
+            not be replaced, or the folder around it is missing, may not be entered or takes no files.
     """
     _check_name(folder)
-    if folder.is_symlink() or folder.exists():
+    if is_there(folder):
         _check_existing(folder, overwrite=overwrite, model=model)
-    real = folder.resolve()
+    real = real_path(folder)
     if any(Path(os.path.realpath(item)).is_relative_to(real) for item in inputs):
         raise ConfigError(f"--output {folder} holds recordings, expected another folder", hint="choose another name")
     parent = folder.absolute().parent
@@ -52,7 +52,7 @@ def check_run_output(folder: Path) -> None:
         ConfigError: It is ``-``, no folder, takes no files, or holds a model that was not trained there.
     """
     _check_name(folder)
-    if (folder / CONFIG).exists() and not (folder / STATE).exists():
+    if is_there(folder) and is_there(folder / CONFIG) and not is_there(folder / STATE):
         raise ConfigError(
             f"--output {folder} holds a model, and no state of a training to go on from; expected a new folder",
             hint="choose another name",
@@ -64,10 +64,10 @@ def check_run_output(folder: Path) -> None:
 def _check_name(folder: Path) -> None:
     if folder == STDIN:
         raise ConfigError("--output - would be standard output, expected the name of a folder", hint="name a folder")
-    if not folder.resolve().name:
+    if not real_path(folder).name:
         raise ConfigError(f"--output {folder} has no name, expected one for the model", hint="name a new folder")
     try:
-        folder.resolve().name.encode()
+        real_path(folder).name.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
             f"--output {folder} is not UTF-8, expected a name that the model's settings can hold",
@@ -84,7 +84,7 @@ def _check_existing(folder: Path, *, overwrite: bool, model: Path) -> None:
         )
     if folder.is_symlink() or not folder.is_dir():
         raise ConfigError(f"--output {folder} is not a folder, expected the name of one", hint="choose another name")
-    if folder.resolve() == model.resolve():
+    if real_path(folder) == real_path(model):
         raise ConfigError(
             f"--output {folder} is the model that this one is made from, expected another folder",
             hint="choose another name",

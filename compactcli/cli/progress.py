@@ -94,7 +94,11 @@ class RunProgress:
         self._open: dict[Input, tuple[float, float]] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        try:
+            self._progress.start()
+        except BaseException:  # the cursor is hidden by now, and nobody else would show it again
+            self._progress.stop()
+            raise
         return self
 
     def __exit__(

@@ -31,7 +31,11 @@ class StepProgress:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "StepProgress":
-        self._progress.start()
+        try:
+            self._progress.start()
+        except BaseException:  # the cursor is hidden by now, and nobody else would show it again
+            self._progress.stop()
+            raise
         return self
 
     def __exit__(

@@ -9,7 +9,6 @@ import typer
 from compactcli.cli import options
 
 if TYPE_CHECKING:
-    from compactcli.cli.hearing import Heard
     from compactcli.cli.inputs import Input
     from compactcli.cli.tuning_report import TuningReport
 
@@ -87,7 +86,7 @@ def tune(
     from compactcli import inference
     from compactcli.checkpoint import DEFAULT_MODEL, copy_model, find_model
     from compactcli.cli.console import say, say_warning
-    from compactcli.cli.hearing import hear_labelled
+    from compactcli.cli.hearing import hear_labelled, say_unheard
     from compactcli.cli.inputs import collect_inputs
     from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_reference
     from compactcli.cli.steps import StepProgress
@@ -132,7 +131,9 @@ def tune(
         say_warning(f"files left out, which {reference} does not name: {unlabelled}")
     with StepProgress(active=not quiet) as progress:
         heard = hear_labelled(to_hear, events_of, engine, show=progress.gauge("recordings"))
-    _say_heard(heard, quiet=quiet)
+    say_unheard(heard.failures, heard.damages, quiet=quiet)
+    if heard.n_late and not quiet:
+        say_warning(f"labels left out, which begin after the end of their recording: {heard.n_late}")
     with StepProgress(active=not quiet) as progress:
         point = fit_detection(
             heard.recordings,
@@ -169,20 +170,6 @@ def _is_missing(item: "Input") -> bool:
     except OSError as error:  # what may not be looked at is not missing
         return item.root is None and isinstance(error, FileNotFoundError | NotADirectoryError)
     return False
-
-
-def _say_heard(heard: "Heard", *, quiet: bool) -> None:
-    """Why recordings failed, and what else there is to know about those that were heard."""
-    from compactcli.cli.console import say_error, say_warning
-
-    for error in heard.failures.values():
-        say_error(error)
-    if quiet:
-        return
-    for path, damage in heard.damages.items():
-        say_warning(f"{path} is damaged, what comes before is used: {damage}")
-    if heard.n_late:
-        say_warning(f"labels left out, which begin after the end of their recording: {heard.n_late}")
 
 
 def _write(report: "TuningReport", result_format: options.ListFormat | None) -> None:

@@ -6,10 +6,9 @@ that they were not fitted to.
 """
 
 from compactcli.learning.embedding import Example, embed_noise, embed_recording, frames_each
-from compactcli.learning.fitting import MIN_RECORDINGS, ClassFigures, Learned, check_classes, learn_heads
+from compactcli.learning.fitting import ClassFigures, Learned, check_classes, learn_heads
 
 __all__ = [
-    "MIN_RECORDINGS",
     "ClassFigures",
     "Example",
     "Learned",

@@ -45,7 +45,7 @@ def frames_each(n_recordings: int) -> int:
     return min(MOST_FRAMES_EACH, max(FEWEST_FRAMES_EACH, MAX_FRAMES // n_recordings))
 
 
-def embed_recording(path: Path, embedder: Engine, *, label: str, n_frames: int, name: str | None = None) -> Example:
+def embed_recording(path: Path, embedder: Engine, *, label: str, n_frames: int) -> Example:
     """Hear a recording of any length in flat memory.
 
     Args:
@@ -53,12 +53,11 @@ def embed_recording(path: Path, embedder: Engine, *, label: str, n_frames: int, 
         embedder: See ``compactcli.heads.open_embedder``.
         label: Its class.
         n_frames: Frames to keep at most, at least half as many where the recording has them.
-        name: What messages call the recording; None takes its path.
 
     Raises:
         AudioError: The recording cannot be heard.
     """
-    with open_audio(path, sample_rate=embedder.config.features.sample_rate, name=name) as reader:
+    with open_audio(path, sample_rate=embedder.config.features.sample_rate) as reader:
         mean, frames, sounds = _embed(reader, embedder, n_frames=n_frames)
     return Example(
         label=label, mean=mean, frames=frames, sounds=sounds, duration_s=reader.decoded_s, damage=reader.damage
@@ -106,13 +105,16 @@ def _embed(
 
 
 def _noting_powers(blocks: Iterable[Waveform], length: int, powers: list[float]) -> Iterator[Waveform]:
-    """The blocks; the mean power of each frame is added to ``powers`` on the way, the last one of what there is."""
+    """The blocks; the power of each frame is added to ``powers`` on the way, the last one of what there is.
+
+    Around its mean: nobody hears the offset that some recorders add.
+    """
     rest = np.zeros(0, dtype=np.float32)
     for block in blocks:
         joined = np.concatenate([rest, block])
         whole = len(joined) // length * length
-        powers.extend(np.square(joined[:whole].reshape(-1, length), dtype=np.float64).mean(axis=1).tolist())
+        powers.extend(joined[:whole].reshape(-1, length).var(axis=1, dtype=np.float64).tolist())
         rest = joined[whole:]
         yield block
     if len(rest):
-        powers.append(float(np.square(rest, dtype=np.float64).mean()))
+        powers.append(float(rest.var(dtype=np.float64)))

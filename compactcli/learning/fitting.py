@@ -15,17 +15,19 @@ from compactcli.errors import ConfigError
 from compactcli.heads import LinearHead
 from compactcli.learning.embedding import Example
 
-Rows: TypeAlias = npt.NDArray[np.float32]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[np.float64]
 # logits of rows, and what each row counts, to their loss and its gradient by the logits
-Loss: TypeAlias = Callable[[Rows, Rows], tuple[float, Rows]]
+Loss: TypeAlias = Callable[[Floats, Floats], tuple[float, Floats]]
 
 MIN_CLASSES = 2
 # what is learned from one has to be judged by another
 MIN_RECORDINGS = 2
 MAX_FOLDS = 5
-# of the squared weights, beside the mean loss of a row; from strong to weak, as each fit starts from the one before
-PENALTIES = (3e-2, 1e-2, 3e-3, 1e-3)
+# of the squared weights, beside the mean loss of a row; recordings are fewer than frames, and further apart
+SCENE_PENALTIES = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+EVENT_PENALTIES = (1e-1, 3e-2, 1e-2, 3e-3)
 MAX_ITERATIONS = 150
 # F1 that a bias of 1 has to earn, so that a class of few recordings stays near even odds
 PRIOR_WEIGHT = 0.02
@@ -37,12 +39,15 @@ SMALLEST_DEVIATION = 1e-3
 class ClassFigures:
     """What the heads are worth for one class, on recordings that they were not fitted to.
 
+    The penalty on their weights is the best for just these, which flatters them a little.
+
     Args:
         label: Name of the class.
         n_recordings: That it was learned from.
         recall: Share of its recordings that the scene head takes for it.
         precision: Share of the recordings that the scene head takes for it which are its own; 0 where it takes none.
-        event_f1: F1 of the event head over frames at a score of 0.5; None of a class that is no event.
+        event_f1: F1 of the event head at a score of 0.5 over frames, every class and noise counting the same; None of a
+            class that is no event.
     """
 
     label: str
@@ -138,8 +143,7 @@ def learn_heads(
     check_classes(n_recordings, background)
     classes = tuple(sorted(n_recordings))
     events = tuple(name for name in classes if name not in background)
-    folds, counts = _folds(labels), Counter(labels)
-    weights = np.array([1 / counts[label] for label in labels])
+    folds = _folds(labels)
     n_fits = 2 * (int(folds.max()) + 2)
     done = iter(range(1, n_fits + 1))
 
@@ -147,30 +151,37 @@ def learn_heads(
         report(next(done), n_fits)
 
     report(0, n_fits)
-    named = np.array([label is not None for label in labels])
-    truth = np.array([classes.index(label) for label in labels if label is not None])
+    # noise is one more, the last
+    group = np.array([len(classes) if label is None else classes.index(label) for label in labels])
+    named = group < len(classes)
+    truth = group[named]
     scenes, answers = _cross_fit(
-        np.stack([item.mean for item in examples])[named],
-        weights[named],
-        folds[named],
+        _Rows(
+            inputs=np.stack([item.mean for item in examples])[named],
+            group=truth,
+            share=np.ones(len(truth)),
+            folds=folds[named],
+        ),
         lambda chosen: softmax_loss(truth[chosen]),
         classes,
+        SCENE_PENALTIES,
         step,
     )
-    owner = np.repeat(np.arange(len(examples)), [len(item.frames) for item in examples])
+    n_frames = np.array([len(item.frames) for item in examples])
+    owner = np.repeat(np.arange(len(examples)), n_frames)
+    frames = _Rows(
+        inputs=np.concatenate([item.frames for item in examples]),
+        group=group[owner],
+        share=1 / n_frames[owner],
+        folds=folds[owner],
+    )
     sounds = np.concatenate([item.sounds for item in examples])
-    is_event = sounds[:, None] & (np.array(labels, dtype=object)[owner][:, None] == np.array(events, dtype=object))
-    frame_weights = weights[owner] / np.bincount(owner)[owner]
-    heard, frame_logits = _cross_fit(
-        np.concatenate([item.frames for item in examples]),
-        frame_weights,
-        folds[owner],
-        lambda chosen: sigmoid_loss(is_event[chosen]),
-        events,
-        step,
-    )
-    biases, found = _operating_point(frame_logits, is_event, folds[owner])
-    f1 = dict(zip(events, _frame_f1(found, is_event, frame_weights), strict=True))
+    columns = np.array([classes.index(name) for name in events])
+    is_event = sounds[:, None] & (frames.group[:, None] == columns)
+    heard, logits = _cross_fit(frames, lambda chosen: sigmoid_loss(is_event[chosen]), events, EVENT_PENALTIES, step)
+    biases, found = _operating_point(logits, is_event, frames)
+    heard = replace(heard, bias=heard.bias + biases)
+    f1 = dict(zip(events, _frame_f1(found, is_event, frames.weights()), strict=True))
     answered = answers.argmax(axis=1)
     figures = tuple(
         ClassFigures(
@@ -182,31 +193,57 @@ def learn_heads(
         )
         for index, label in enumerate(classes)
     )
-    heard = replace(heard, bias=heard.bias + biases)
     return Learned(scenes=scenes, events=heard, figures=figures, n_folds=int(folds.max()) + 1)
 
 
-def _operating_point(
-    logits: Rows, truth: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]
-) -> tuple[Rows, npt.NDArray[np.bool_]]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """What a head is fitted to.
+
+    Args:
+        inputs: Embeddings, shape ``(n_rows, embedding_size)``.
+        group: Class of each row; whatever rows a group has, it counts as much as another.
+        share: What each row counts inside its group.
+        folds: Fold of each row.
+    """
+
+    inputs: Floats
+    group: npt.NDArray[np.int64]
+    share: Numbers
+    folds: npt.NDArray[np.int64]
+
+    def weights(self, chosen: Mask | None = None) -> Numbers:
+        """What each row counts among those chosen, or among all; the sum is 1."""
+        rows = slice(None) if chosen is None else chosen
+        group, share = self.group[rows], self.share[rows]
+        weights: Numbers = share / np.bincount(group, share)[group]
+        weights /= weights.sum()
+        return weights
+
+
+def _operating_point(logits: Floats, truth: Mask, rows: _Rows) -> tuple[Floats, Mask]:
     """Biases that put the best F1 of each class at a score of 0.5, and what is found with those of other folds.
 
     A class that is one of ten is more often missed than heard at even odds where it is hard to tell.
     """
-    known = np.ones_like(truth)
+
+    def biases(chosen: Mask) -> Numbers:
+        known = np.ones_like(truth[chosen])
+        weights = rows.weights(chosen)
+        return fit_event_biases(logits[chosen], truth[chosen], known, prior_weight=PRIOR_WEIGHT, weights=weights)
+
     found = np.zeros_like(truth)
-    for fold in range(int(folds.max()) + 1):
-        inside = folds == fold
-        biases = fit_event_biases(logits[~inside], truth[~inside], known[~inside], prior_weight=PRIOR_WEIGHT)
-        found[inside] = logits[inside] + biases >= 0
-    return fit_event_biases(logits, truth, known, prior_weight=PRIOR_WEIGHT).astype(np.float32), found
+    for fold in range(int(rows.folds.max()) + 1):
+        inside = rows.folds == fold
+        found[inside] = logits[inside] + biases(~inside) >= 0
+    return biases(np.ones(len(truth), dtype=np.bool_)).astype(np.float32), found
 
 
-def _share(among: npt.NDArray[np.bool_], hits: npt.NDArray[np.bool_]) -> float:
+def _share(among: Mask, hits: Mask) -> float:
     return float(hits[among].mean()) if among.any() else 0.0
 
 
-def _frame_f1(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], weights: Numbers) -> list[float]:
+def _frame_f1(found: Mask, truth: Mask, weights: Numbers) -> list[float]:
     hits, n_found, n_true = ((mask * weights[:, None]).sum(axis=0) for mask in (found & truth, found, truth))
     both = n_found + n_true
     f1: list[float] = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0).tolist()
@@ -230,50 +267,61 @@ def _folds(labels: Sequence[str | None]) -> npt.NDArray[np.int64]:
 
 
 def _cross_fit(
-    inputs: Rows,
-    weights: Numbers,
-    folds: npt.NDArray[np.int64],
-    loss_of: Callable[[npt.NDArray[np.bool_]], Loss],
+    rows: _Rows,
+    loss_of: Callable[[Mask], Loss],
     classes: tuple[str, ...],
+    penalties: tuple[float, ...],
     step: Callable[[], None],
-) -> tuple[LinearHead, Rows]:
+) -> tuple[LinearHead, Floats]:
     """A head fitted to all rows, with the penalty that serves rows best which it was not fitted to.
 
     Args:
-        inputs: Embeddings, shape ``(n_rows, embedding_size)``.
-        weights: What each row counts.
-        folds: Fold of each row.
-        loss_of: Gives the loss of some rows.
+        rows: What it is fitted to.
+        loss_of: Gives the loss of the rows chosen.
         classes: Of the head.
+        penalties: To choose from.
         step: Called after each fold, and at the end.
 
     Returns:
         The head, and logits of each row by a head that was fitted to other folds, ``(n_rows, n_classes)``.
     """
-    mean, deviation = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), SMALLEST_DEVIATION)
-    rows = ((inputs - mean) / deviation).astype(np.float32)
-    everything = np.ones(len(rows), dtype=np.bool_)
-    judged = {penalty: np.zeros((len(rows), len(classes)), dtype=np.float32) for penalty in PENALTIES}
-    for fold in range(int(folds.max()) + 1):
-        inside = folds == fold
-        fits = _fits(rows[~inside], weights[~inside], loss_of(~inside), len(classes))
-        for penalty, (weight, bias) in zip(PENALTIES, fits, strict=True):
-            judged[penalty][inside] = rows[inside] @ weight + bias
+    judged = {penalty: np.zeros((len(rows.inputs), len(classes)), dtype=np.float32) for penalty in penalties}
+    for fold in range(int(rows.folds.max()) + 1):
+        inside = rows.folds == fold
+        fits = fit_linear(rows.inputs[~inside], rows.weights(~inside), loss_of(~inside), len(classes), penalties)
+        for penalty, (weight, bias) in zip(penalties, fits, strict=True):
+            judged[penalty][inside] = rows.inputs[inside] @ weight.T + bias
         step()
-    loss = loss_of(everything)
-    best = min(PENALTIES, key=lambda penalty: loss(judged[penalty], _shares(weights))[0])
-    weight, bias = dict(zip(PENALTIES, _fits(rows, weights, loss, len(classes)), strict=True))[best]
+    loss = loss_of(np.ones(len(rows.inputs), dtype=np.bool_))
+    best = min(penalties, key=lambda penalty: loss(judged[penalty], rows.weights().astype(np.float32))[0])
+    fits = fit_linear(rows.inputs, rows.weights(), loss, len(classes), penalties)
+    weight, bias = dict(zip(penalties, fits, strict=True))[best]
     step()
-    own = (weight / deviation[:, None]).T
-    return LinearHead(classes=classes, weight=own, bias=bias - own @ mean), judged[best]
+    return LinearHead(classes=classes, weight=weight, bias=bias), judged[best]
 
 
-def _fits(rows: Rows, weights: Numbers, loss: Loss, n_classes: int) -> Iterator[tuple[Rows, Rows]]:
-    """Weights ``(embedding_size, n_classes)`` and biases ``(n_classes,)`` for each of ``PENALTIES``."""
-    size = rows.shape[1]
-    shares = _shares(weights)
+def fit_linear(
+    inputs: Floats, weights: Numbers, loss: Loss, n_classes: int, penalties: Sequence[float]
+) -> Iterator[tuple[Floats, Floats]]:
+    """Linear classifiers of inputs.
+
+    Args:
+        inputs: Shape ``(n_rows, size)``; each column is standardised, so that one penalty suits all.
+        weights: What each row counts, summing to 1.
+        loss: Of logits.
+        n_classes: Of the classifier.
+        penalties: Of the squared weights, each fit starting from the one before. Where a weak one lets a fit go on for
+            ever, it is stopped early: what it has reached by then is judged like any other.
+
+    Yields:
+        Weights ``(n_classes, size)`` and biases ``(n_classes,)`` for each penalty.
+    """
+    mean = weights @ inputs
+    deviation = np.maximum(np.sqrt(weights @ np.square(inputs - mean)), SMALLEST_DEVIATION)
+    rows = ((inputs - mean) / deviation).astype(np.float32)
+    shares, size = weights.astype(np.float32), rows.shape[1]
     flat = np.zeros((size + 1) * n_classes)
-    for penalty in PENALTIES:
+    for penalty in penalties:
 
         def value(numbers: Numbers, penalty: float = penalty) -> tuple[float, Numbers]:
             weight, bias = _unpacked(numbers, size)
@@ -285,24 +333,21 @@ def _fits(rows: Rows, weights: Numbers, loss: Loss, n_classes: int) -> Iterator[
         # products this small take six times as long where several threads share them
         with threadpool_limits(limits=1, user_api="blas"):
             flat = optimize.minimize(value, flat, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS}).x
-        yield _unpacked(flat, size)
+        weight, bias = _unpacked(flat, size)
+        own = (weight / deviation[:, None]).T
+        yield own.astype(np.float32), (bias - own @ mean).astype(np.float32)
 
 
-def _unpacked(flat: Numbers, size: int) -> tuple[Rows, Rows]:
+def _unpacked(flat: Numbers, size: int) -> tuple[Floats, Floats]:
     n_classes = len(flat) // (size + 1)
     numbers = flat.astype(np.float32)
     return numbers[: size * n_classes].reshape(size, n_classes), numbers[size * n_classes :]
 
 
-def _shares(weights: Numbers) -> Rows:
-    shares: Rows = (weights / weights.sum()).astype(np.float32)
-    return shares
-
-
 def softmax_loss(truth: npt.NDArray[np.int64]) -> Loss:
     """Cross-entropy of rows of which one class is right."""
 
-    def loss(logits: Rows, shares: Rows) -> tuple[float, Rows]:
+    def loss(logits: Floats, shares: Floats) -> tuple[float, Floats]:
         shifted = logits - logits.max(axis=1, keepdims=True)
         powers = np.exp(shifted)
         totals = powers.sum(axis=1)
@@ -318,7 +363,7 @@ def sigmoid_loss(truth: npt.NDArray[np.bool_]) -> Loss:
     """Binary cross-entropy of rows of which any number of classes are right, summed over classes."""
     targets = truth.astype(np.float32)
 
-    def loss(logits: Rows, shares: Rows) -> tuple[float, Rows]:
+    def loss(logits: Floats, shares: Floats) -> tuple[float, Floats]:
         entropy = (np.logaddexp(0, logits) - targets * logits).sum(axis=1)
         return float(shares @ entropy), (0.5 * (1 + np.tanh(0.5 * logits)) - targets) * shares[:, None]
 
