@@ -65,6 +65,7 @@ def learn(
     from compactcli.cli.hearing import say_unheard
     from compactcli.cli.learning_report import LearningReport
     from compactcli.cli.model_output import check_model_output, write_model
+    from compactcli.cli.output import real_path
     from compactcli.cli.steps import StepProgress
     from compactcli.packages import require_package
 
@@ -97,7 +98,7 @@ def learn(
         outside=n_outside,
         failed=tuple(map(str, heard.failures)),
     )
-    settings = report.settings(config, name=output.resolve().name)
+    settings = report.settings(config, name=real_path(output).name)
     write_model(
         output,
         functools.partial(write_heads, source, config=settings, scenes=learned.scenes, events=learned.events),
