@@ -9,7 +9,7 @@ import pytest
 from compactcli import inference
 from compactcli.cli import options
 from compactcli.cli.options import EventFormat
-from compactcli.formats import FORMATS
+from compactcli.formats import FORMATS, FRAME_FORMATS
 
 RATE = 16000
 
@@ -91,7 +91,7 @@ def test_wrong_options_do_nothing(words, message, run_compact, two_sounds, tmp_p
 
 
 def test_the_formats_are_those_that_can_be_written():
-    assert [str(name) for name in EventFormat] == ["table", *FORMATS["detect"]]
+    assert [str(name) for name in EventFormat] == ["table", *FORMATS["detect"], *FRAME_FORMATS["detect"]]
 
 
 def test_tsv(run_compact, two_sounds, write_tone):

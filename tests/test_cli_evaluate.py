@@ -138,7 +138,7 @@ def test_wrong_requests_end_with_2(evaluate, tiny_model, tmp_path):
     (without_recipe / "recipe.toml").unlink()
     code, out, err = evaluate(model=without_recipe)
     assert (code, out) == (2, "")
-    assert "recipe.toml' cannot be read" in err
+    assert "model model has no recipe.toml, which says what is held out; expected one that compact train wrote" in err
 
 
 def test_a_picture_of_both_heads(evaluate, tmp_path):
