@@ -1,10 +1,9 @@
 """The heads of a model, taken off and put on: its network stays as it is."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,6 @@ from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.engine import Engine, load_engine
 from compactcli.errors import ModelError
 from compactcli.temporary import temporary_folder
-
-Tensors: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 SCENE_HEAD, EVENT_HEAD = "scene_head", "event_head"
 
@@ -55,23 +52,17 @@ def open_embedder(folder: Path, *, device: str = "auto") -> Iterator[Engine]:
         ModelError: The folder cannot be loaded.
         DeviceError: The device is not there.
     """
-    load_engine(folder, device=device)  # what it refuses, it refuses in the words of every other command
-    config = read_config(folder)
-    weights = read_weights(folder, config)
+    # what this refuses, it refuses in the words of every other command
+    config = load_engine(folder, device=device).config
     size = config.network.embedding_size
+    nothing = LinearHead(classes=("any",), weight=np.zeros((1, size), np.float32), bias=np.zeros(1, np.float32))
     identity = LinearHead(
         classes=tuple(f"channel {number}" for number in range(size)),
         weight=np.eye(size, dtype=np.float32),
         bias=np.zeros(size, dtype=np.float32),
     )
-    plain = replace(
-        config,
-        events=identity.classes,
-        detection=_plain(config.detection),
-        calibration=CalibrationConfig(),
-    )
     with temporary_folder() as place:
-        _write(place, plain, {**weights, **identity.tensors(EVENT_HEAD)}, source=folder)
+        write_heads(folder, place, config, scenes=nothing, events=identity)
         yield load_engine(place, device=device)
 
 
@@ -87,29 +78,21 @@ def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: Line
         events: Event head.
 
     Raises:
-        ModelError: A file of ``source`` is missing or altered.
+        ModelError: A file of ``source`` is missing or altered, or does not fit its settings.
     """
-    weights = read_weights(source, read_config(source))
+    from safetensors.numpy import save
+
+    heads = {**scenes.tensors(SCENE_HEAD), **events.tensors(EVENT_HEAD)}
+    weights = save({**read_weights(source, read_config(source)), **heads})
     own = replace(
         config,
         scenes=scenes.classes,
         events=events.classes,
-        detection=_plain(config.detection),
+        detection=replace(config.detection, threshold=DetectionConfig().threshold, class_thresholds={}),
         calibration=CalibrationConfig(),
     )
-    heads = {**scenes.tensors(SCENE_HEAD), **events.tensors(EVENT_HEAD)}
-    _write(folder, own, {**weights, **heads}, source=source)
-
-
-def _plain(detection: DetectionConfig) -> DetectionConfig:
-    return replace(detection, threshold=DetectionConfig().threshold, class_thresholds={})
-
-
-def _write(folder: Path, config: ModelConfig, weights: Tensors, *, source: Path) -> None:
-    from safetensors.numpy import save
-
     try:
-        write_folder(folder, config, save(dict(weights)))
+        write_folder(folder, own, weights)
     except KeyError as error:
         raise ModelError(
             f"weights '{source / WEIGHTS}' do not fit the model's settings: {error} is missing, expected in float32",

@@ -10,7 +10,7 @@ from compactcli.audio import Waveform, read_audio
 from compactcli.bank import LogMelBank, load_bank
 from compactcli.datasets import Recording, read_corpus
 from compactcli.errors import ManifestError
-from compactcli.noise import NOISE_LEVELS_DB, NOISE_SLOPES_DB, coloured_noise
+from compactcli.noise import steady_noises
 from compactcli.plans import Planner
 from compactcli.recipe import MixConfig, Recipe
 from compactcli.soundscapes import Soundscape, WaveformMixer
@@ -103,14 +103,9 @@ class HeldOut:
     def noises(self) -> Iterator[Waveform]:
         """Steady noise by itself, as of a recorder in a silent place: the same at every call."""
         rng = np.random.default_rng([SEED, 3])
-        n_samples = round(NOISE_S * self.recipe.features.sample_rate)
         sample_rate = self.recipe.features.sample_rate
-        for slope_db in NOISE_SLOPES_DB:
-            for level_db in NOISE_LEVELS_DB:
-                for _ in range(NOISES_OF_A_KIND):
-                    yield coloured_noise(
-                        rng, n_samples=n_samples, slope_db=slope_db, level_db=level_db, sample_rate=sample_rate
-                    )
+        n_samples = round(NOISE_S * sample_rate)
+        return steady_noises(rng, n_samples=n_samples, sample_rate=sample_rate, n_of_a_kind=NOISES_OF_A_KIND)
 
     def soundscapes(self, n_clips: int) -> Iterator[Soundscape]:
         """The same soundscapes at every call."""

@@ -1,5 +1,7 @@
 """Steady noise by itself, as of a recorder in a silent place."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,3 +29,15 @@ def coloured_noise(
         np.float32
     )
     return scaled
+
+
+def steady_noises(
+    rng: np.random.Generator, *, n_samples: int, sample_rate: int, n_of_a_kind: int = 1
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Noise of every colour at every level; see ``coloured_noise``."""
+    for slope_db in NOISE_SLOPES_DB:
+        for level_db in NOISE_LEVELS_DB:
+            for _ in range(n_of_a_kind):
+                yield coloured_noise(
+                    rng, n_samples=n_samples, slope_db=slope_db, level_db=level_db, sample_rate=sample_rate
+                )

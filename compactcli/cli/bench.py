@@ -51,12 +51,7 @@ def bench(
     device: options.Device = "auto",
     precision: options.Precision = options.PrecisionName.FP32,
     model: options.ModelName = None,
-    result_format: Annotated[
-        options.ListFormat | None,
-        typer.Option(
-            "--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False
-        ),
-    ] = None,
+    result_format: options.ReportFormat = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure every stage, as times real time, and how long a command takes to start.

@@ -1,7 +1,7 @@
 """``compact evaluate``: a model's figures on held-out recordings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,10 +37,7 @@ def evaluate(
             "repeatable. The result is then a list, one block per condition.",
         ),
     ] = None,
-    result_format: Annotated[
-        options.ListFormat | None,
-        typer.Option("--format", help="How to write; by default table on a terminal, json in a pipe."),
-    ] = None,
+    result_format: options.ReportFormat = None,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -63,12 +60,9 @@ def evaluate(
     from compactcli.packages import require_package
 
     require_package("torch", purpose="compact evaluate")
-    import json
-
     from compactcli.canvas import require_canvas
     from compactcli.checkpoint import DEFAULT_MODEL, RECIPE, find_model
-    from compactcli.cli.console import result_console, stdout_is_terminal
-    from compactcli.cli.output import check_output, open_output
+    from compactcli.cli.output import check_output, open_output, write_report
     from compactcli.cli.steps import StepProgress, cache_folder
     from compactcli.conditions import CLEAN, make_conditions
     from compactcli.datasets import TEST
@@ -115,17 +109,16 @@ def evaluate(
 
         with open_output(picture) as write:
             write(draw_reliability(blocks[0]))
-    as_table = result_format == "table" or (result_format is None and stdout_is_terminal())
-    with open_output(None) as write:
-        if not as_table:
-            plain = [figures.to_dict() for figures in blocks]
-            write(json.dumps(plain if condition else plain[0], indent=2) + "\n")
-            return
-        console = result_console(to_terminal=stdout_is_terminal())
-        with console.capture() as capture:
-            for figures in blocks:
-                _print_table(console, figures, titled=bool(condition))
-        write(capture.get())
+
+    def plain() -> Any:
+        values = [figures.to_dict() for figures in blocks]
+        return values if condition else values[0]
+
+    def draw(console: "Console") -> None:
+        for figures in blocks:
+            _print_table(console, figures, titled=bool(condition))
+
+    write_report(result_format, plain=plain, draw=draw)
 
 
 def _print_table(console: "Console", figures: "Evaluation", *, titled: bool) -> None:

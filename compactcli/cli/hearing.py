@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from compactcli.events import Event
 from compactcli.inference import Listening, detect_recording
 from compactcli.judging import LabelledScores
 from compactcli.scores import FrameScores
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,25 +58,60 @@ def hear_labelled(
     """
     labels = {event.label for events in events_of.values() for event in events}
     classes = [name for name in engine.config.events if name in labels]
+    heard = hear_each(inputs, lambda item: _hear(item, engine, classes), show=show)
     recordings: list[LabelledScores] = []
+    n_late = 0
+    for path, scores in heard.results.items():
+        inside = cut_events(events_of[path], float(scores.edges_s[-1]))
+        n_late += len(events_of[path]) - len(inside)
+        recordings.append(LabelledScores(scores=scores, reference=inside))
+    return Heard(recordings=tuple(recordings), failures=heard.failures, damages=heard.damages, n_late=n_late)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeardEach(Generic[Result]):
+    """What came of recordings that were heard one by one, by their paths, in their order.
+
+    Args:
+        results: Of those that could be heard.
+        failures: Those that could not, and why.
+        damages: Those that are damaged and were heard as far as they go, and what it is.
+    """
+
+    results: Mapping[Path, Result]
+    failures: Mapping[Path, AudioError]
+    damages: Mapping[Path, str]
+
+
+def hear_each(
+    inputs: Sequence[Input],
+    hear: Callable[[Input], tuple[Result, str | None]],
+    *,
+    show: Callable[[int, int], None],
+) -> HeardEach[Result]:
+    """Hear each recording once; one that fails does not stop the others.
+
+    Args:
+        inputs: The recordings, and what was named for one and is none.
+        hear: Gives what came of one, and what is wrong with it where it is damaged.
+        show: Called with the number of recordings done and that of all.
+    """
+    results: dict[Path, Result] = {}
     failures: dict[Path, AudioError] = {}
     damages: dict[Path, str] = {}
-    n_late = 0
     for n_done, item in enumerate(inputs):
         show(n_done, len(inputs))
         try:
-            scores, damage = _hear(item, engine, classes)
+            if item.error is not None:
+                raise item.error
+            results[item.path], damage = hear(item)
         except AudioError as error:
             failures[item.path] = error
             continue
         if damage is not None:
             damages[item.path] = damage
-        events = events_of[item.path]
-        inside = cut_events(events, float(scores.edges_s[-1]))
-        n_late += len(events) - len(inside)
-        recordings.append(LabelledScores(scores=scores, reference=inside))
     show(len(inputs), len(inputs))
-    return Heard(recordings=tuple(recordings), failures=failures, damages=damages, n_late=n_late)
+    return HeardEach(results=results, failures=failures, damages=damages)
 
 
 def cut_events(events: Sequence[Event], end_s: float) -> tuple[Event, ...]:
@@ -88,8 +126,6 @@ def cut_events(events: Sequence[Event], end_s: float) -> tuple[Event, ...]:
 
 def _hear(item: Input, engine: Engine, classes: Sequence[str]) -> tuple[FrameScores, str | None]:
     """Scores of one recording, and what is wrong with it where it is damaged."""
-    if item.error is not None:
-        raise item.error
     pieces: list[FrameScores] = []
     record = detect_recording(item.path, engine, classes=classes, listening=Listening(on_frames=pieces.append))
     scores = FrameScores(

@@ -1,8 +1,6 @@
 """``compact learn``: a user's own classes, from folders of recordings."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +10,6 @@ from compactcli.cli import options
 
 if TYPE_CHECKING:
     from compactcli.cli.inputs import Input
-    from compactcli.cli.learning_report import LearningReport
-    from compactcli.engine import Engine
-    from compactcli.errors import AudioError
     from compactcli.learning import Example
 
 
@@ -43,12 +38,7 @@ def learn(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that --output names.")] = False,
     model: options.ModelName = None,
     device: options.Device = "auto",
-    result_format: Annotated[
-        options.ListFormat | None,
-        typer.Option(
-            "--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False
-        ),
-    ] = None,
+    result_format: options.ReportFormat = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Learn classes of your own from folders of recordings, in seconds.
@@ -62,20 +52,21 @@ def learn(
 
     from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
     from compactcli.cli.console import say, say_warning
-    from compactcli.cli.hearing import say_unheard
+    from compactcli.cli.hearing import hear_each, say_unheard
     from compactcli.cli.learning_report import LearningReport
     from compactcli.cli.model_output import check_model_output, write_model
-    from compactcli.cli.output import real_path
+    from compactcli.cli.output import real_path, write_report
     from compactcli.cli.steps import StepProgress
     from compactcli.packages import require_package
 
     for package in ("safetensors", "scipy", "threadpoolctl", "onnx"):
         require_package(package, purpose="compact learn")
     from compactcli.heads import open_embedder, write_heads
-    from compactcli.learning import check_classes, learn_heads
+    from compactcli.learning import check_classes, embed_noise, embed_recording, frames_each, learn_heads
 
     found, n_outside = _find_classes(folder, output=output)
     recordings = [item for items in found.values() for item in items]
+    label_of = {item.path: label for label, items in found.items() for item in items}
     source = find_model(model or DEFAULT_MODEL)
     config = read_config(source)
     check_model_output(output, overwrite=overwrite, model=source, inputs=[item.path for item in recordings])
@@ -84,16 +75,25 @@ def learn(
     if n_outside and not quiet:
         say_warning(f"left out, which is no folder of a class: {n_outside}")
     with StepProgress(active=not quiet) as progress, open_embedder(source, device=device) as embedder:
-        heard = _hear(found, embedder, show=progress.gauge("recordings"))
+        n_frames = frames_each(len(recordings))
+
+        def hear(item: "Input") -> "tuple[Example, str | None]":
+            example = embed_recording(item.path, embedder, label=label_of[item.path], n_frames=n_frames)
+            return example, example.damage
+
+        heard = hear_each(recordings, hear, show=progress.gauge("recordings"))
+        noise = embed_noise(embedder, n_frames=n_frames)
     say_unheard(heard.failures, heard.damages, quiet=quiet)
-    check_classes({label: heard.counts[label] for label in found}, names)
+    examples = list(heard.results.values())
+    counts = Counter(item.label for item in examples)
+    check_classes({label: counts[label] for label in found}, names)
     with StepProgress(active=not quiet) as progress:
-        learned = learn_heads(heard.examples, background=names, report=progress.gauge("fits"))
+        learned = learn_heads([*examples, *noise], background=names, report=progress.gauge("fits"))
     report = LearningReport(
         learned=learned,
         model=config.name,
         background=names,
-        duration_s=heard.duration_s,
+        duration_s=sum(item.duration_s for item in examples),
         output=output,
         outside=n_outside,
         failed=tuple(map(str, heard.failures)),
@@ -103,7 +103,7 @@ def learn(
         output,
         functools.partial(write_heads, source, config=settings, scenes=learned.scenes, events=learned.events),
     )
-    _write(report, result_format)
+    write_report(result_format, plain=report.to_dict, draw=report.print)
     if not quiet:
         say(f"wrote {output}")
     if heard.failures:
@@ -161,75 +161,3 @@ def _check_name(child: Path) -> None:
             f"class '{child.name}' has a comma in its name, expected one that --classes can hold",
             hint="rename its folder",
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Heard:
-    """What came of the recordings.
-
-    Args:
-        examples: Of those that could be heard, and of noise.
-        failures: Those that could not, and why.
-        damages: Those that are damaged and were heard as far as they go, and what it is.
-    """
-
-    examples: "tuple[Example, ...]"
-    failures: "dict[Path, AudioError]"
-    damages: dict[Path, str]
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Recordings of each class that were heard."""
-        return Counter(item.label for item in self.examples if item.label is not None)
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of recordings that were heard."""
-        return sum(item.duration_s for item in self.examples if item.label is not None)
-
-
-def _hear(found: "dict[str, list[Input]]", embedder: "Engine", *, show: Callable[[int, int], None]) -> _Heard:
-    """Hear each recording once; one that fails does not stop the others."""
-    from compactcli.errors import AudioError
-    from compactcli.learning import embed_noise, embed_recording, frames_each
-
-    n_recordings = sum(map(len, found.values()))
-    n_frames = frames_each(n_recordings)
-    examples: list[Example] = []
-    failures: dict[Path, AudioError] = {}
-    damages: dict[Path, str] = {}
-    n_done = 0
-    for label, items in found.items():
-        for item in items:
-            show(n_done, n_recordings)
-            n_done += 1
-            try:
-                if item.error is not None:
-                    raise item.error
-                example = embed_recording(item.path, embedder, label=label, n_frames=n_frames)
-            except AudioError as error:
-                failures[item.path] = error
-                continue
-            if example.damage is not None:
-                damages[item.path] = example.damage
-            examples.append(example)
-    show(n_recordings, n_recordings)
-    examples += embed_noise(embedder, n_frames=n_frames)
-    return _Heard(examples=tuple(examples), failures=failures, damages=damages)
-
-
-def _write(report: "LearningReport", result_format: options.ListFormat | None) -> None:
-    import json
-
-    from compactcli.cli.console import result_console, stdout_is_terminal
-    from compactcli.cli.output import open_output
-
-    on_terminal = stdout_is_terminal()
-    with open_output(None) as write:
-        if result_format == "json" or (result_format is None and not on_terminal):
-            write(json.dumps(report.to_dict(), indent=2) + "\n")
-            return
-        console = result_console(to_terminal=on_terminal)
-        with console.capture() as capture:
-            report.print(console)
-        write(capture.get())

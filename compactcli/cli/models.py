@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,14 +13,9 @@ if TYPE_CHECKING:
 
 models = typer.Typer(invoke_without_command=True)
 
-FormatOption = Annotated[
-    options.ListFormat | None,
-    typer.Option("--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False),
-]
-
 
 @models.callback()
-def list_installed(context: typer.Context, result_format: FormatOption = None) -> None:
+def list_installed(context: typer.Context, result_format: options.ReportFormat = None) -> None:
     """List the installed models, or describe one.
 
     Example: compact models info compactnet
@@ -35,7 +30,7 @@ def list_installed(context: typer.Context, result_format: FormatOption = None) -
 @models.command()
 def info(
     model: Annotated[str, typer.Argument(help="An installed model or a model folder.", metavar="NAME|FOLDER")],
-    result_format: FormatOption = None,
+    result_format: options.ReportFormat = None,
 ) -> None:
     """Describe one model: its classes, its rates, its settings and how it was trained.
 
@@ -50,21 +45,13 @@ def info(
 def _write(
     found: Iterable[tuple[Path, "ModelConfig"]], result_format: options.ListFormat | None, *, as_list: bool
 ) -> None:
-    import json
-
-    from compactcli.cli.console import result_console, stdout_is_terminal
-    from compactcli.cli.output import open_output
+    from compactcli.cli.output import write_report
     from compactcli.cli.render import model_details, model_table
     from compactcli.plainjson import to_json
 
-    on_terminal = stdout_is_terminal()
-    with open_output(None) as write:
-        if result_format == "json" or (result_format is None and not on_terminal):
-            described = [{"folder": str(folder), **to_json(config)} for folder, config in found]
-            write(json.dumps(described if as_list else described[0], indent=2) + "\n")
-            return
-        console = result_console(to_terminal=on_terminal)
-        for_people = model_table if as_list else model_details
-        with console.capture() as capture:
-            console.print(for_people(list(found)))
-        write(capture.get())
+    def plain() -> Any:
+        described = [{"folder": str(folder), **to_json(config)} for folder, config in found]
+        return described if as_list else described[0]
+
+    for_people = model_table if as_list else model_details
+    write_report(result_format, plain=plain, draw=lambda console: console.print(for_people(list(found))))

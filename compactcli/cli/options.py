@@ -70,11 +70,16 @@ class PrecisionName(StrEnum):
 
 
 class ListFormat(StrEnum):
-    """What commands about models can write."""
+    """What commands can write that have one thing to report."""
 
     TABLE = "table"
     JSON = "json"
 
+
+ReportFormat = Annotated[
+    ListFormat | None,
+    typer.Option("--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False),
+]
 
 FORMAT_HELP = (
     "How to write the results; by default the suffix of --output, else table on a terminal and jsonl elsewhere. "

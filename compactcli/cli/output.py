@@ -4,20 +4,24 @@ import contextlib
 import errno
 import hashlib
 import io
+import json
 import os
 import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from compactcli.cli.options import STDIN
+from compactcli.cli.options import STDIN, ListFormat
 from compactcli.cli.stopping import EXIT_SIGNAL
 from compactcli.errors import AudioError, ConfigError, unwritable, writing_to
 from compactcli.formats import encode
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # of a program that a closed pipe ended; Windows has no such signal to take the number from
 EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13
@@ -181,6 +185,33 @@ def open_output(path: Path | None, *, alone: bool = False, durable: bool = False
     """
     with _stdout() if path is None else _whole_file(path, alone=alone, durable=durable) as write:
         yield write
+
+
+def write_report(
+    result_format: ListFormat | None, *, plain: Callable[[], Any], draw: Callable[["Console"], None]
+) -> None:
+    """Write what a command has to report to standard output.
+
+    Args:
+        result_format: As asked for; None draws on a terminal and writes JSON elsewhere.
+        plain: Gives plain JSON values.
+        draw: Prints for people.
+
+    Raises:
+        CompactError: Standard output takes nothing.
+        typer.Exit: Whoever read standard output has gone.
+    """
+    from compactcli.cli.console import result_console, stdout_is_terminal
+
+    on_terminal = stdout_is_terminal()
+    with open_output(None) as write:
+        if result_format == "json" or (result_format is None and not on_terminal):
+            write(json.dumps(plain(), indent=2) + "\n")
+            return
+        console = result_console(to_terminal=on_terminal)
+        with console.capture() as capture:
+            draw(console)
+        write(capture.get())
 
 
 @contextlib.contextmanager

@@ -4,9 +4,12 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from compactcli.cli.inputs import Input
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 REFRESH_S = 0.2
 
@@ -32,6 +35,15 @@ def watch(inputs: Sequence[Input], *, n_before: int, active: bool) -> Progress:
     if active and sys.stderr is not None and sys.stderr.isatty():
         return RunProgress(inputs, n_before=n_before)
     return Silence()
+
+
+def start(bars: "Bars") -> None:
+    """Show bars; an interrupt on the way leaves the cursor, which they hide, as it was."""
+    try:
+        bars.start()
+    except BaseException:
+        bars.stop()
+        raise
 
 
 class Silence:
@@ -94,11 +106,7 @@ class RunProgress:
         self._open: dict[Input, tuple[float, float]] = {}
 
     def __enter__(self) -> Self:
-        try:
-            self._progress.start()
-        except BaseException:  # the cursor is hidden by now, and nobody else would show it again
-            self._progress.stop()
-            raise
+        start(self._progress)
         return self
 
     def __exit__(

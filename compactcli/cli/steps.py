@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from compactcli.cli.console import say, talk_console
+from compactcli.cli.progress import start
 
 
 class StepProgress:
@@ -31,11 +32,7 @@ class StepProgress:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "StepProgress":
-        try:
-            self._progress.start()
-        except BaseException:  # the cursor is hidden by now, and nobody else would show it again
-            self._progress.stop()
-            raise
+        start(self._progress)
         return self
 
     def __exit__(

@@ -10,7 +10,6 @@ from compactcli.cli import options
 
 if TYPE_CHECKING:
     from compactcli.cli.inputs import Input
-    from compactcli.cli.tuning_report import TuningReport
 
 
 class Metric(StrEnum):
@@ -65,12 +64,7 @@ def tune(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that --output names.")] = False,
     model: options.ModelName = None,
     device: options.Device = "auto",
-    result_format: Annotated[
-        options.ListFormat | None,
-        typer.Option(
-            "--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False
-        ),
-    ] = None,
+    result_format: options.ReportFormat = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Fit a model's detection settings, not its weights, to recordings that you have labelled.
@@ -88,6 +82,7 @@ def tune(
     from compactcli.cli.console import say, say_warning
     from compactcli.cli.hearing import hear_labelled, say_unheard
     from compactcli.cli.inputs import collect_inputs
+    from compactcli.cli.output import real_path, write_report
     from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_reference
     from compactcli.cli.steps import StepProgress
     from compactcli.cli.tuning_report import TuningReport
@@ -143,7 +138,7 @@ def tune(
         )
     written = output if output is not None and point.is_better else None
     if written is not None:
-        config = dataclasses.replace(engine.config, name=written.resolve().name, detection=point.chosen)
+        config = dataclasses.replace(engine.config, name=real_path(written).name, detection=point.chosen)
         write_model(written, functools.partial(copy_model, folder, config=config))
     report = TuningReport(
         point=point,
@@ -155,7 +150,7 @@ def tune(
         unknown_labels=tuple(unknown),
         failed=tuple(map(str, heard.failures)),
     )
-    _write(report, result_format)
+    write_report(result_format, plain=report.to_dict, draw=report.print)
     if written is not None and not quiet:
         say(f"wrote {written}")
     if written != output:
@@ -170,20 +165,3 @@ def _is_missing(item: "Input") -> bool:
     except OSError as error:  # what may not be looked at is not missing
         return item.root is None and isinstance(error, FileNotFoundError | NotADirectoryError)
     return False
-
-
-def _write(report: "TuningReport", result_format: options.ListFormat | None) -> None:
-    import json
-
-    from compactcli.cli.console import result_console, stdout_is_terminal
-    from compactcli.cli.output import open_output
-
-    on_terminal = stdout_is_terminal()
-    with open_output(None) as write:
-        if result_format == "json" or (result_format is None and not on_terminal):
-            write(json.dumps(report.to_dict(), indent=2) + "\n")
-            return
-        console = result_console(to_terminal=on_terminal)
-        with console.capture() as capture:
-            report.print(console)
-        write(capture.get())

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from compactcli.audio import Waveform, open_audio
 from compactcli.engine import Engine
-from compactcli.noise import NOISE_LEVELS_DB, NOISE_SLOPES_DB, coloured_noise
+from compactcli.noise import steady_noises
 
 # Frames that this much quieter than the loudest of a recording are not what it is about: the silence around a bark.
 QUIETER_DB = 30.0
@@ -74,13 +74,9 @@ def embed_noise(embedder: Engine, *, n_frames: int) -> list[Example]:
     rng = np.random.default_rng(SEED)
     sample_rate = embedder.config.features.sample_rate
     n_samples = round(NOISE_S * sample_rate)
-    waveforms = [np.zeros(n_samples, dtype=np.float32)] + [
-        coloured_noise(rng, n_samples=n_samples, slope_db=slope_db, level_db=level_db, sample_rate=sample_rate)
-        for slope_db in NOISE_SLOPES_DB
-        for level_db in NOISE_LEVELS_DB
-    ]
+    silence = np.zeros(n_samples, dtype=np.float32)
     examples = []
-    for waveform in waveforms:
+    for waveform in (silence, *steady_noises(rng, n_samples=n_samples, sample_rate=sample_rate)):
         mean, frames, sounds = _embed([waveform], embedder, n_frames=n_frames)
         examples.append(Example(label=None, mean=mean, frames=frames, sounds=sounds, duration_s=NOISE_S))
     return examples

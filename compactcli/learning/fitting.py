@@ -144,7 +144,8 @@ def learn_heads(
     classes = tuple(sorted(n_recordings))
     events = tuple(name for name in classes if name not in background)
     folds = _folds(labels)
-    n_fits = 2 * (int(folds.max()) + 2)
+    n_folds = int(folds.max()) + 1
+    n_fits = 2 * (n_folds + 1)
     done = iter(range(1, n_fits + 1))
 
     def step() -> None:
@@ -193,7 +194,7 @@ def learn_heads(
         )
         for index, label in enumerate(classes)
     )
-    return Learned(scenes=scenes, events=heard, figures=figures, n_folds=int(folds.max()) + 1)
+    return Learned(scenes=scenes, events=heard, figures=figures, n_folds=n_folds)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,6 +221,10 @@ class _Rows:
         weights /= weights.sum()
         return weights
 
+    def each_fold(self) -> Iterator[Mask]:
+        """Which rows are in a fold, one fold after the other."""
+        return (self.folds == fold for fold in range(int(self.folds.max()) + 1))
+
 
 def _operating_point(logits: Floats, truth: Mask, rows: _Rows) -> tuple[Floats, Mask]:
     """Biases that put the best F1 of each class at a score of 0.5, and what is found with those of other folds.
@@ -233,8 +238,7 @@ def _operating_point(logits: Floats, truth: Mask, rows: _Rows) -> tuple[Floats, 
         return fit_event_biases(logits[chosen], truth[chosen], known, prior_weight=PRIOR_WEIGHT, weights=weights)
 
     found = np.zeros_like(truth)
-    for fold in range(int(rows.folds.max()) + 1):
-        inside = rows.folds == fold
+    for inside in rows.each_fold():
         found[inside] = logits[inside] + biases(~inside) >= 0
     return biases(np.ones(len(truth), dtype=np.bool_)).astype(np.float32), found
 
@@ -244,7 +248,7 @@ def _share(among: Mask, hits: Mask) -> float:
 
 
 def _frame_f1(found: Mask, truth: Mask, weights: Numbers) -> list[float]:
-    hits, n_found, n_true = ((mask * weights[:, None]).sum(axis=0) for mask in (found & truth, found, truth))
+    hits, n_found, n_true = (weights @ mask for mask in (found & truth, found, truth))
     both = n_found + n_true
     f1: list[float] = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0).tolist()
     return f1
@@ -286,16 +290,16 @@ def _cross_fit(
         The head, and logits of each row by a head that was fitted to other folds, ``(n_rows, n_classes)``.
     """
     judged = {penalty: np.zeros((len(rows.inputs), len(classes)), dtype=np.float32) for penalty in penalties}
-    for fold in range(int(rows.folds.max()) + 1):
-        inside = rows.folds == fold
+    for inside in rows.each_fold():
         fits = fit_linear(rows.inputs[~inside], rows.weights(~inside), loss_of(~inside), len(classes), penalties)
         for penalty, (weight, bias) in zip(penalties, fits, strict=True):
             judged[penalty][inside] = rows.inputs[inside] @ weight.T + bias
         step()
     loss = loss_of(np.ones(len(rows.inputs), dtype=np.bool_))
     best = min(penalties, key=lambda penalty: loss(judged[penalty], rows.weights().astype(np.float32))[0])
-    fits = fit_linear(rows.inputs, rows.weights(), loss, len(classes), penalties)
-    weight, bias = dict(zip(penalties, fits, strict=True))[best]
+    # weaker ones come after it
+    path = penalties[: penalties.index(best) + 1]
+    *_, (weight, bias) = fit_linear(rows.inputs, rows.weights(), loss, len(classes), path)
     step()
     return LinearHead(classes=classes, weight=weight, bias=bias), judged[best]
 
