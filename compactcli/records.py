@@ -9,8 +9,25 @@ from compactcli.events import Event
 
 SCHEMA = 1
 STATUSES = ("ok", "partial", "error")
+# labels and scores in [0, 1], best first
+Scenes = tuple[tuple[str, float], ...]
 # what stands for the path of samples that came from no file, where a format needs one; standard input is called so too
 NAMELESS = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """The scenes of a part of a recording.
+
+    Args:
+        start: Seconds from the start of the recording.
+        stop: Seconds; where the next stretch starts, or the recording ends.
+        scenes: Of this part.
+    """
+
+    start: float
+    stop: float
+    scenes: Scenes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +42,8 @@ class Record:
         duration: Length that was analysed in seconds, or None where it is unknown.
         sample_rate: Of the file in Hz, or None where it is unknown.
         model: Name of the model.
-        scenes: Labels and scores in [0, 1], best first; None unless scenes were classified.
+        scenes: Of the whole recording; None unless scenes were classified.
+        stretches: Its parts from start to end; None unless scenes of parts were asked for.
         events: Events by onset; None unless events were detected.
 
     Raises:
@@ -39,7 +57,8 @@ class Record:
     duration: float | None = None
     sample_rate: int | None = None
     model: str | None = None
-    scenes: tuple[tuple[str, float], ...] | None = None
+    scenes: Scenes | None = None
+    stretches: tuple[Stretch, ...] | None = None
     events: tuple[Event, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -71,12 +90,14 @@ class Record:
             "path": self.path,
             "status": self.status,
             "error": error,
-            "duration": None if self.duration is None else round(float(self.duration), 3),
+            "duration": None if self.duration is None else _seconds(self.duration),
             "sample_rate": self.sample_rate,
             "model": self.model,
         }
         if self.scenes is not None:
-            values["scenes"] = [{"label": label, "score": _score(score)} for label, score in self.scenes]
+            values["scenes"] = _scene_values(self.scenes)
+        if self.stretches is not None:
+            values["stretches"] = [_stretch_values(stretch) for stretch in self.stretches]
         if self.events is not None:
             values["events"] = [_event_values(event) for event in rounded_events(self.events)]
         return values
@@ -102,6 +123,22 @@ def rounded_events(events: Iterable[Event], *, decimals: int = 3) -> list[Event]
 
 def _score(score: float) -> float:
     return round(float(score), 4)
+
+
+def _seconds(time_s: float) -> float:
+    return round(float(time_s), 3)
+
+
+def _scene_values(scenes: Scenes) -> list[dict[str, Any]]:
+    return [{"label": label, "score": _score(score)} for label, score in scenes]
+
+
+def _stretch_values(stretch: Stretch) -> dict[str, Any]:
+    return {
+        "start": _seconds(stretch.start),
+        "stop": _seconds(stretch.stop),
+        "scenes": _scene_values(stretch.scenes),
+    }
 
 
 def _event_values(event: Event) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from compactcli.cli.classify import classify
 from compactcli.cli.options import SceneFormat
 from compactcli.formats import FORMATS
 from compactcli.inference import DEFAULT_TOP_K, classify_recording
+from compactcli.inference.planning import SHORTEST_STRETCH_S
 
 RATE = 16000
 
@@ -53,6 +54,11 @@ def test_the_shell_and_the_python_api_have_the_same_default():
     assert shell == DEFAULT_TOP_K == inspect.signature(classify_recording).parameters["top_k"].default
 
 
+def test_the_shell_and_the_python_api_have_the_same_shortest_stretch():
+    annotation = inspect.signature(classify).parameters["every"].annotation
+    assert annotation.__metadata__[0].min == SHORTEST_STRETCH_S
+
+
 def test_the_formats_are_those_that_can_be_written():
     assert [str(name) for name in SceneFormat] == ["table", *FORMATS["classify"]]
 
@@ -82,6 +88,33 @@ def test_table_for_people(run_compact, write_tone):
     assert lines[1][1:] == ["din", "0.96"]
     assert lines[2] == ["silence", "0.02"]
     assert lines[4][0].endswith("b[/b].wav")
+
+
+def test_stretches_in_every_format(run_compact, write_tone):
+    path = write_tone("long.wav", duration_s=5.0)
+    code, out, _ = run_compact("classify", "--every", 2, path)
+    assert code == 0
+    assert [(part["start"], part["stop"]) for part in json.loads(out)["stretches"]] == [(0, 2), (2, 4), (4, 5)]
+    _, out, _ = run_compact("classify", "--every", 2.5, "--top-k", 1, "--format", "csv", path)
+    rows = [(row["start"], row["stop"], row["rank"], row["label"]) for row in csv.DictReader(io.StringIO(out))]
+    assert rows == [("0.000", "2.500", "1", "din"), ("2.500", "5.000", "1", "din")]
+    code, out, _ = run_compact("classify", "--every", 2.5, "--top-k", 2, "--format", "table", "none.wav", path)
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 1
+    assert lines[0] == ["recording", "start", "(s)", "stop", "(s)", "scene", "score"]
+    assert lines[1] == ["none.wav", "error:", "missing"]
+    assert lines[2][1:] == ["0.00", "2.50", "din", "0.96"]
+    assert lines[3] == ["silence", "0.02"]
+    assert lines[4] == ["2.50", "5.00", "din", "0.96"]
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"), [("0.5", "0.5 is not in the range x>=1.0"), ("nan", "every is nan, expected at least 1")]
+)
+def test_stretches_that_are_too_short_are_refused(run_compact, write_tone, every, expected):
+    code, out, err = run_compact("classify", "--every", every, write_tone())
+    assert (code, out) == (2, "")
+    assert expected in err
 
 
 def test_table_is_the_default_on_a_terminal(run_compact, write_tone, on_terminal):

@@ -1,6 +1,7 @@
 """JSON, CSV and DCASE tables read back by independent readers, ill-formed names, and what all formats share."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from compactcli.formats import (
     read_events_tsv,
     read_raven_table,
 )
-from compactcli.records import Record
+from compactcli.records import Record, Stretch
 
 SCENE = Record(
     path="beach.wav",
@@ -118,10 +119,21 @@ def test_json_leaves_other_scripts_readable() -> None:
 def test_csv_of_scenes_has_a_row_for_each_scene_and_failure() -> None:
     failed = Record(path="a,b.wav", status="error", error_code="empty", error_message='it has "no" samples')
     assert write(FORMATS["classify"]["csv"](), SCENE, failed) == (
-        "path,status,duration,rank,label,score,error\n"
-        "beach.wav,ok,30.000,1,beach,0.9123,\n"
-        "beach.wav,ok,30.000,2,stream,0.0500,\n"
-        '"a,b.wav",error,,,,,"empty: it has ""no"" samples"\n'
+        "path,status,duration,start,stop,rank,label,score,error\n"
+        "beach.wav,ok,30.000,0.000,30.000,1,beach,0.9123,\n"
+        "beach.wav,ok,30.000,0.000,30.000,2,stream,0.0500,\n"
+        '"a,b.wav",error,,,,,,,"empty: it has ""no"" samples"\n'
+    )
+
+
+def test_csv_of_scenes_has_a_row_for_each_stretch_where_there_are_some() -> None:
+    rain = Stretch(start=0.0, stop=20.0, scenes=(("rain", 0.75), ("beach", 0.25)))
+    beach = Stretch(start=20.0, stop=30.0004, scenes=(("beach", 0.5),))
+    assert write(FORMATS["classify"]["csv"](), dataclasses.replace(SCENE, stretches=(rain, beach))) == (
+        "path,status,duration,start,stop,rank,label,score,error\n"
+        "beach.wav,ok,30.000,0.000,20.000,1,rain,0.7500,\n"
+        "beach.wav,ok,30.000,0.000,20.000,2,beach,0.2500,\n"
+        "beach.wav,ok,30.000,20.000,30.000,1,beach,0.5000,\n"
     )
 
 

@@ -33,6 +33,7 @@ DETECTED = {
     "scenes": [{"label": "street_traffic", "score": 0.9}],
     "events": [{"onset": 0.4, "offset": 1.2, "label": "dog", "score": 0.9877}],
 }
+STRETCH = {"start": 0, "stop": 12.346, "scenes": DETECTED["scenes"]}
 CUT = DETECTED | {"status": "partial", "error": {"code": "damaged", "message": "street.wav stops at 3 s"}}
 FAILED = {
     "schema": 1,
@@ -69,6 +70,7 @@ def records(write_recording, tone):
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     return {
         "classified": classify_recording(whole, engine),
+        "stretches": classify_recording(whole, engine, every_s=1.0),
         "detected": detect_recording(whole, engine),
         "silent": detect_recording(write_recording("silent.wav", np.zeros(16000, np.float32)), engine),
         "cut": detect_recording(cut, engine),
@@ -83,11 +85,14 @@ def test_records_of_every_status_fit(records):
 
 
 def test_every_field_is_described_and_every_description_has_a_field(records):
-    values = as_written(records["cut"])
+    values = as_written(records["stretches"]) | as_written(records["cut"])
     assert set(SCHEMA["properties"]) == set(values)
     assert set(SCHEMA["properties"]["status"]["enum"]) == set(STATUSES)
+    scenes = SCHEMA["$defs"]["scenes"]["items"]["properties"]
     described = {name: part["items"]["properties"] for name, part in SCHEMA["properties"].items() if "items" in part}
+    described["scenes"] = scenes
     described["error"] = SCHEMA["properties"]["error"]["oneOf"][1]["properties"]
+    assert set(values["stretches"][0]["scenes"][0]) == set(scenes)
     for name, fields in described.items():
         part = values[name] if name == "error" else values[name][0]
         assert set(part) == set(fields)
@@ -148,6 +153,11 @@ def test_no_field_may_be_missing(record, name):
         (DETECTED, {"scenes": [{"label": "rain", "score": 1.5}]}, "1.5 is greater than the maximum of 1"),
         (DETECTED, {"scenes": [{"label": "rain", "score": None}]}, "None is not of type 'number'"),
         (DETECTED, {"scenes": [{"label": "", "score": 1}]}, "'' should be non-empty"),
+        (DETECTED, {"stretches": []}, r"\[\] should be non-empty"),
+        (DETECTED, {"stretches": [STRETCH | {"stop": -1}]}, "-1 is less than the minimum of 0"),
+        (DETECTED, {"stretches": [STRETCH | {"scenes": []}]}, r"\[\] should be non-empty"),
+        (DETECTED, {"stretches": [STRETCH | {"onset": 0}]}, "'onset' was unexpected"),
+        (DETECTED, {"stretches": [{"start": 0, "stop": 1}]}, "'scenes' is a required property"),
         (DETECTED, {"events": None}, "None is not of type 'array'"),
         (DETECTED, {"events": [{"onset": 0, "offset": 1, "label": "dog"}]}, "'score' is a required property"),
         (DETECTED, {"events": [DETECTED["events"][0] | {"onset": -1}]}, "-1 is less than the minimum of 0"),
@@ -160,6 +170,7 @@ def test_no_field_may_be_missing(record, name):
         (FAILED, {"error": None}, "None is not of type 'object'"),
         (FAILED, {"status": "ok", "error": None}, "None is not of type 'number'"),
         (FAILED, {"scenes": DETECTED["scenes"]}, "False schema does not allow"),
+        (FAILED, {"stretches": [STRETCH]}, "False schema does not allow"),
         (FAILED, {"events": []}, "False schema does not allow"),
         (FAILED, {"duration": math.inf, "sample_rate": "16 kHz"}, "'16 kHz' is not of type 'integer'"),
     ],

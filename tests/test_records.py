@@ -1,12 +1,14 @@
 """Records against schema 1, written out by hand."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compactcli.errors import ConfigError
 from compactcli.events import Event
-from compactcli.records import Record, rounded_events
+from compactcli.records import Record, Stretch, rounded_events
 
 SCENE = Record(
     path="beach.wav",
@@ -57,6 +59,20 @@ def test_a_record_of_events_follows_the_schema() -> None:
     assert values["events"] == [
         {"onset": 0.4, "offset": 1.2, "label": "dog", "score": 0.9877},
         {"onset": 2.0, "offset": 12.346, "label": "siren", "score": 0.5},
+    ]
+
+
+def test_a_record_of_stretches_follows_the_schema() -> None:
+    stretches = (
+        Stretch(start=0, stop=20.0, scenes=(("rain", 0.75004),)),
+        Stretch(start=20.0, stop=30.0004, scenes=(("beach", 1.0),)),
+    )
+    values = replace(SCENE, stretches=stretches).to_dict()
+    assert list(values)[-2:] == ["scenes", "stretches"]
+    assert values["scenes"] == SCENE.to_dict()["scenes"]
+    assert values["stretches"] == [
+        {"start": 0.0, "stop": 20.0, "scenes": [{"label": "rain", "score": 0.75}]},
+        {"start": 20.0, "stop": 30.0, "scenes": [{"label": "beach", "score": 1.0}]},
     ]
 
 

@@ -11,7 +11,7 @@ from compactcli import inference
 from compactcli.audio import Waveform, decode_only, open_audio, resample_blocks
 from compactcli.config import FeatureConfig, ModelConfig
 from compactcli.engine.base import LogitChunk, StagedEngine, stream_logits
-from compactcli.inference.recordings import Findings, listen
+from compactcli.inference.listening import Findings, listen
 from compactcli.logmel import BLOCK_FRAMES
 
 Task = Callable[[], object]

@@ -18,9 +18,11 @@ class SceneWork:
 
     Args:
         top_k: Scenes to name, best first, at least 1.
+        every_s: Seconds of the stretches whose scenes are named too; None names those of the whole alone.
     """
 
     top_k: int
+    every_s: float | None = None
     command: str = "classify"
     can_resume: bool = True
 
@@ -33,9 +35,9 @@ class SceneWork:
         return Prepared(
             model=engine,
             analyse=lambda path, listening: inference.classify_recording(
-                path, engine, top_k=self.top_k, listening=listening
+                path, engine, top_k=self.top_k, every_s=self.every_s, listening=listening
             ),
-            settings={"top_k": self.top_k},
+            settings={"top_k": self.top_k, "every_s": self.every_s},
         )
 
 
@@ -43,6 +45,7 @@ class SceneWork:
 def classify(
     batch: BatchOptions,
     top_k: options.TopK = options.DEFAULT_TOP_K,
+    every: options.Every = None,
     result_format: Annotated[
         list[options.SceneFormat] | None,
         typer.Option("--format", help=options.FORMAT_HELP, show_default=False, rich_help_panel=options.OUTPUT),
@@ -54,4 +57,4 @@ def classify(
     """
     from compactcli.cli.batch import run_batch
 
-    raise typer.Exit(run_batch(batch, SceneWork(top_k=top_k), formats=result_format or []))
+    raise typer.Exit(run_batch(batch, SceneWork(top_k=top_k, every_s=every), formats=result_format or []))

@@ -91,6 +91,16 @@ STDIN = Path("-")
 INPUT, EVENTS, OUTPUT = "Which recordings", "Which events", "Where results go"
 
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Scenes to name for each recording, best first.")]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        "--every",
+        metavar="SECONDS",
+        min=1.0,
+        help="Name the scenes of each stretch of so many seconds too.",
+        show_default="the whole recording alone",
+    ),
+]
 DEFAULT_TOP_K = 3  # as in compactcli.inference, whose import takes time
 LARGEST_GAIN_DB = 60.0  # the same
 ModelName = Annotated[

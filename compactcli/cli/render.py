@@ -36,43 +36,60 @@ class TableWriter:
         console: Decides about width and colour; nothing is printed on it.
         columns: Headings after the first, and whether the column is for numbers.
         rows: Turns one record into the cells after the first, row by row.
+        optional: Headings of the first columns, which are left out where all their cells are empty.
     """
 
     def __init__(
-        self, console: Console, columns: dict[str, bool], rows: Callable[[Record], Iterator[tuple[str, ...]]]
+        self,
+        console: Console,
+        columns: dict[str, bool],
+        rows: Callable[[Record], Iterator[tuple[str, ...]]],
+        *,
+        optional: Collection[str] = (),
     ) -> None:
         self._console = console
         self._rows = rows
-        self._table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        self._table.add_column("recording", overflow="fold")
-        for heading, is_number in columns.items():
-            self._table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        self._columns = columns
+        self._optional = optional
+        self._lines: list[tuple[Text, ...]] = []
 
     def begin(self) -> str:
         """Nothing."""
         return ""
 
     def record(self, record: Record) -> str:
-        """Nothing yet: the widths depend on all rows."""
+        """Nothing yet: columns and widths depend on all rows."""
         name = Text(printable(record.path))
         style = STATUS_STYLES.get(record.status)
         for cells in self._rows(record):
-            self._table.add_row(name, *(Text(cell, style=style or "") for cell in cells))
+            self._lines.append((name, *(Text(cell, style=style or "") for cell in cells)))
             name = Text("")
         if style is not None:
-            self._table.add_row(name, Text(f"{record.status}: {printable(str(record.error_code))}", style=style))
+            message = Text(f"{record.status}: {printable(str(record.error_code))}", style=style)
+            before = [Text("") for heading in self._columns if heading in self._optional]
+            self._lines.append((name, *before, message))
         return ""
 
     def end(self) -> str:
         """The table."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("recording", overflow="fold")
+        kept = [0]
+        for place, (heading, is_number) in enumerate(self._columns.items(), start=1):
+            if heading not in self._optional or any(line[place] for line in self._lines):
+                table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+                kept.append(place)
+        for line in self._lines:
+            table.add_row(*(line[place] for place in kept if place < len(line)))
         with self._console.capture() as capture:
-            self._console.print(self._table)
+            self._console.print(table)
         return capture.get()
 
 
 def scene_table(console: Console) -> TableWriter:
-    """One row for each recording and scene, best first."""
-    return TableWriter(console, {"scene": False, "score": True}, _scene_rows)
+    """One row for each recording, or stretch of one, and scene, best first."""
+    columns = {"start (s)": True, "stop (s)": True, "scene": False, "score": True}
+    return TableWriter(console, columns, _scene_rows, optional=("start (s)", "stop (s)"))
 
 
 def event_table(console: Console) -> TableWriter:
@@ -123,8 +140,14 @@ def model_details(found: Sequence[tuple[Path, ModelConfig]]) -> Table:
 
 
 def _scene_rows(record: Record) -> Iterator[tuple[str, ...]]:
-    for label, score in record.scenes or ():
-        yield label, f"{score:.2f}"
+    if record.stretches is None:
+        for label, score in record.scenes or ():
+            yield "", "", label, f"{score:.2f}"
+    for stretch in record.stretches or ():
+        start, stop = f"{stretch.start:.2f}", f"{stretch.stop:.2f}"
+        for label, score in stretch.scenes:
+            yield start, stop, label, f"{score:.2f}"
+            start, stop = "", ""
 
 
 def _event_rows(record: Record) -> Iterator[tuple[str, ...]]:

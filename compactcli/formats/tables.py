@@ -3,27 +3,29 @@
 import csv
 import io
 
-from compactcli.records import Record, rounded_events
+from compactcli.records import Record, Scenes, rounded_events
 
 
 class SceneCsvWriter:
-    """A table with one row for each input and scene, best scene first.
+    """A table with one row for each stretch of an input and scene, best scene first.
 
-    An input without scenes, such as one that failed, has one row whose rank, label and score are empty.
+    An input that was not asked for stretches is one. An input without scenes, such as one that failed, has one row
+    whose times, rank, label and score are empty.
     """
 
     def begin(self) -> str:
         """The column names."""
-        return _csv_row("path", "status", "duration", "rank", "label", "score", "error")
+        return _csv_row("path", "status", "duration", "start", "stop", "rank", "label", "score", "error")
 
     def record(self, record: Record) -> str:
         """The rows of one input."""
         head = (record.path, record.status, _seconds(record.duration))
         rows = [
-            _csv_row(*head, str(rank), label, f"{score:.4f}", record.error)
-            for rank, (label, score) in enumerate(record.scenes or (), start=1)
+            _csv_row(*head, _seconds(start), _seconds(stop), str(rank), label, f"{score:.4f}", record.error)
+            for start, stop, scenes in _stretches(record)
+            for rank, (label, score) in enumerate(scenes, start=1)
         ]
-        return "".join(rows) or _csv_row(*head, "", "", "", record.error)
+        return "".join(rows) or _csv_row(*head, "", "", "", "", "", record.error)
 
     def end(self) -> str:
         """Nothing."""
@@ -53,6 +55,12 @@ class EventCsvWriter:
     def end(self) -> str:
         """Nothing."""
         return ""
+
+
+def _stretches(record: Record) -> list[tuple[float, float | None, Scenes]]:
+    if record.stretches is None:
+        return [(0.0, record.duration, record.scenes or ())]
+    return [(stretch.start, stretch.stop, stretch.scenes) for stretch in record.stretches]
 
 
 def _seconds(duration: float | None) -> str:

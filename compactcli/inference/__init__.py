@@ -2,17 +2,10 @@
 
 from compactcli.inference.api import classify, detect, load_model
 from compactcli.inference.levels import load_log_mel, measure_recording
+from compactcli.inference.listening import LARGEST_GAIN_DB, Listening, StageTimes
 from compactcli.inference.pictures import picture_recording
-from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
-from compactcli.inference.recordings import (
-    DEFAULT_TOP_K,
-    LARGEST_GAIN_DB,
-    Listening,
-    StageTimes,
-    classify_recording,
-    detect_recording,
-    error_record,
-)
+from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, override_detection, plan_detection
+from compactcli.inference.recordings import classify_recording, detect_recording, error_record
 
 __all__ = [
     "DEFAULT_TOP_K",

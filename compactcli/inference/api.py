@@ -13,8 +13,10 @@ from compactcli.audio import AudioLimits, check_duration, convert_waveform
 from compactcli.config import DetectionConfig
 from compactcli.engine.base import Engine
 from compactcli.errors import ConfigError
-from compactcli.inference.planning import DetectionPlan, override_detection, plan_detection
-from compactcli.inference.recordings import DEFAULT_TOP_K, Listening, analyse_file, check_top_k, listen
+from compactcli.inference.listening import Listening, listen
+from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, ScenePlan, override_detection, plan_detection
+from compactcli.inference.recordings import analyse_file
+from compactcli.inference.stretches import name_stretches
 from compactcli.records import Record
 
 Recording = str | os.PathLike[str] | npt.NDArray[Any]
@@ -27,6 +29,7 @@ def classify(
     model: str | os.PathLike[str] | Engine | None = None,
     device: str = "auto",
     top_k: int = DEFAULT_TOP_K,
+    every: float | None = None,
     max_duration: float | None = None,
     gain: float = 0.0,
 ) -> Record:
@@ -38,6 +41,7 @@ def classify(
         model: Name or folder of a model, or what ``load_model`` gave; None takes the default model.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
         top_k: Scenes to name, best first, at least 1.
+        every: Seconds of the stretches whose scenes are named too, at least 1; None names those of the whole alone.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
         gain: By how many dB the recording is raised before it is listened to, from -60 to 60; nothing clips.
 
@@ -57,8 +61,9 @@ def classify(
         (10.0, 2)
     """
     listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
+    scenes = ScenePlan(top_k=top_k, every_s=every)
     engine = _as_engine(model, device)
-    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=None, listening=listening)
+    return _analyse(recording, engine, sample_rate=sample_rate, scenes=scenes, plan=None, listening=listening)
 
 
 def detect(
@@ -120,6 +125,7 @@ def detect(
         {'speech'}
     """
     listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
+    scenes = ScenePlan(top_k=top_k)
     engine = _as_engine(model, device)
     settings = override_detection(
         engine.config.detection if detection is None else detection,
@@ -132,7 +138,7 @@ def detect(
         median_s=median,
     )
     plan = plan_detection(engine.config, detection=settings, classes=classes, exclude=exclude)
-    return _analyse(recording, engine, sample_rate=sample_rate, top_k=top_k, plan=plan, listening=listening)
+    return _analyse(recording, engine, sample_rate=sample_rate, scenes=scenes, plan=plan, listening=listening)
 
 
 def load_model(
@@ -174,7 +180,7 @@ def _analyse(
     engine: Engine,
     *,
     sample_rate: int | None,
-    top_k: int,
+    scenes: ScenePlan,
     plan: DetectionPlan | None,
     listening: Listening,
 ) -> Record:
@@ -184,7 +190,7 @@ def _analyse(
                 f"sample_rate is {sample_rate} for the file {os.fspath(recording)}, expected None: a file has its own",
                 hint="leave sample_rate out",
             )
-        return analyse_file(Path(recording), engine, top_k=top_k, plan=plan, listening=listening)
+        return analyse_file(Path(recording), engine, scenes=scenes, plan=plan, listening=listening)
     given: Any = recording  # whatever the types say
     if given is None or isinstance(given, bytes | int) or hasattr(given, "read"):
         raise ConfigError(
@@ -199,16 +205,17 @@ def _analyse(
         raise ConfigError(
             f"sample_rate is {sample_rate!r}, expected a whole number of Hz", hint="pass sample_rate=44100, for example"
         ) from error
-    check_top_k(top_k)
     samples = np.asarray(recording)
     waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
     check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=listening.limits)
-    findings = listen([waveform], engine, plan=plan, listening=listening)
+    duration_s = len(samples) / sample_rate
+    findings = listen([waveform], engine, plan=plan, every_s=scenes.every_s, listening=listening)
     return Record(
         path="",
-        duration=len(samples) / sample_rate,
+        duration=duration_s,
         sample_rate=sample_rate,
         model=engine.config.name,
-        scenes=tuple(findings.scenes.top(top_k)),
+        scenes=tuple(findings.scenes.top(scenes.top_k)),
+        stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=duration_s),
         events=findings.events,
     )

@@ -8,7 +8,7 @@ from compactcli.audio import open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
 from compactcli.config import ModelConfig
 from compactcli.engine.base import LoadedModel, cut_windows
-from compactcli.inference.recordings import PLAINLY, Listening, heard_blocks
+from compactcli.inference.listening import PLAINLY, Listening, heard_blocks
 from compactcli.logmel import NumpyLogMel, band_centres_hz
 from compactcli.records import Record
 from compactcli.scores import FrameLevels

@@ -7,8 +7,9 @@ from pathlib import Path
 from compactcli.config import DetectionConfig
 from compactcli.engine.base import Engine
 from compactcli.inference.levels import measure_recording
-from compactcli.inference.planning import plan_detection
-from compactcli.inference.recordings import DEFAULT_TOP_K, PLAINLY, Listening, analyse_file
+from compactcli.inference.listening import PLAINLY, Listening
+from compactcli.inference.planning import DEFAULT_TOP_K, ScenePlan, plan_detection
+from compactcli.inference.recordings import analyse_file
 from compactcli.logmel import band_centres_hz
 from compactcli.pictures import Overview, Picture
 from compactcli.records import Record
@@ -46,9 +47,10 @@ def picture_recording(
         AudioError: The recording cannot be analysed at all.
         ConfigError: A class is unknown to the model, or ``top_k`` is less than 1.
     """
+    scenes = ScenePlan(top_k=top_k)
     plan = plan_detection(engine.config, detection=detection, classes=classes, exclude=exclude)
     if listening.on_picture is None:
-        return analyse_file(path, engine, top_k=top_k, plan=plan, listening=listening)
+        return analyse_file(path, engine, scenes=scenes, plan=plan, listening=listening)
     levels, scores = Overview(engine.config.features.n_mels), Overview(len(plan.classes))
 
     def take_levels(piece: FrameLevels) -> None:
@@ -59,7 +61,7 @@ def picture_recording(
 
     # how far it is says the second reading, which takes longer
     measure_recording(path, engine.config, listening=replace(listening, on_levels=take_levels, on_progress=None))
-    record = analyse_file(path, engine, top_k=top_k, plan=plan, listening=replace(listening, on_frames=take_scores))
+    record = analyse_file(path, engine, scenes=scenes, plan=plan, listening=replace(listening, on_frames=take_scores))
     listening.on_picture(
         Picture(
             record=record,

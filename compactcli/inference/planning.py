@@ -1,13 +1,42 @@
-"""Which events of a model are looked for, and how: settings checked against the model before any audio is read."""
+"""What is looked for in a recording, and how: settings checked before any audio is read."""
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from compactcli.config import DetectionConfig, ModelConfig
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, require
+
+DEFAULT_TOP_K = 3
+# a frame is judged by 2.8 s on either side of it: within less than a second nothing is decided anew
+SHORTEST_STRETCH_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenePlan:
+    """Which scenes are named, and of what.
+
+    Args:
+        top_k: Scenes to name, best first, at least 1.
+        every_s: Seconds of the stretches whose scenes are named too, at least ``SHORTEST_STRETCH_S``; None names those
+            of the whole recording alone.
+
+    Raises:
+        ConfigError: One of the two is too small, or the stretches have no end.
+    """
+
+    top_k: int = DEFAULT_TOP_K
+    every_s: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.top_k >= 1, f"top_k is {self.top_k}, expected at least 1 scene")
+        require(
+            self.every_s is None or SHORTEST_STRETCH_S <= self.every_s < math.inf,
+            f"every is {self.every_s}, expected at least {SHORTEST_STRETCH_S:g} second",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
