@@ -115,9 +115,10 @@ def test_every_point_at_which_a_short_run_may_be_killed(place, fake_compact, tmp
     assert n_points >= 14
 
 
-def test_an_interrupted_run_goes_on(run_compact, recordings, tmp_path, stop_at, monkeypatch):
-    words = ["classify", recordings, "--output", tmp_path / "out.jsonl"]
-    _, expected, _ = run_compact("classify", recordings)
+@pytest.mark.parametrize("options", [[], ["--every", 2]])
+def test_an_interrupted_run_goes_on(options, run_compact, recordings, tmp_path, stop_at, monkeypatch):
+    words = ["classify", recordings, *options, "--output", tmp_path / "out.jsonl"]
+    _, expected, _ = run_compact("classify", recordings, *options)
     stop_at("4.wav")
     assert run_compact(*words)[0] == 130
     assert sorted(item.name for item in tmp_path.iterdir()) == [JOURNAL, "in"]
@@ -173,6 +174,7 @@ def test_other_settings_are_refused(run_compact, recordings, tmp_path, stop_at):
     code, _, err = run_compact("detect", *words[1:], "--resume")
     assert code == 2
     assert "differs in command and settings" in err
+    assert "differs in settings" in run_compact(*words, "--resume", "--every", 60)[2]
     assert (tmp_path / JOURNAL).read_bytes() == before
 
 
@@ -326,7 +328,7 @@ def test_numbers_keep_every_digit(run_compact, recordings, tmp_path):
     from compactcli.cli.inputs import Input
     from compactcli.cli.journal import open_journal
     from compactcli.events import Event
-    from compactcli.records import Record
+    from compactcli.records import Record, Stretch
 
     third = 1 / 3
     record = Record(
@@ -338,6 +340,7 @@ def test_numbers_keep_every_digit(run_compact, recordings, tmp_path):
         sample_rate=44100,
         model="m",
         scenes=(("rain", np.float32(third)),),
+        stretches=(Stretch(start=0.0, stop=np.float64(third), scenes=(("rain", np.float32(third)),)),),
         events=(Event(onset=third, offset=2 * third, label="dog"), Event(onset=0.5, offset=1.0, label="a", score=0.7)),
     )
     item = Input(path=Path("caf\udce9\n.wav"), n_bytes=7, mtime_ns=8)

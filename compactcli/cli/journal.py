@@ -19,7 +19,7 @@ from compactcli.cli.inputs import Input
 from compactcli.cli.output import unopenable, write_all
 from compactcli.errors import ConfigError, unwritable
 from compactcli.events import Event
-from compactcli.records import Record
+from compactcli.records import Record, Scenes, Stretch
 
 FORMAT = 1
 # A crash of the whole machine costs at most these seconds of work; the death of the process alone costs nothing.
@@ -271,7 +271,11 @@ def _to_values(record: Record) -> dict[str, Any]:
     if record.duration is not None:
         values["duration"] = float(record.duration)
     if record.scenes is not None:
-        values["scenes"] = [[label, float(score)] for label, score in record.scenes]
+        values["scenes"] = _scene_values(record.scenes)
+    if record.stretches is not None:
+        values["stretches"] = [
+            [float(stretch.start), float(stretch.stop), _scene_values(stretch.scenes)] for stretch in record.stretches
+        ]
     if record.events is not None:
         values["events"] = [
             [float(event.onset), float(event.offset), event.label, None if event.score is None else float(event.score)]
@@ -280,12 +284,23 @@ def _to_values(record: Record) -> dict[str, Any]:
     return values
 
 
+def _scene_values(scenes: Scenes) -> list[list[Any]]:
+    return [[label, float(score)] for label, score in scenes]
+
+
+def _scenes(values: list[list[Any]]) -> Scenes:
+    return tuple((label, score) for label, score in values)
+
+
 def _from_values(values: dict[str, Any]) -> Record:
-    scenes, events = values["scenes"], values["events"]
+    scenes, stretches, events = values["scenes"], values["stretches"], values["events"]
     return Record(
         **{
             **values,
-            "scenes": None if scenes is None else tuple((label, score) for label, score in scenes),
+            "scenes": None if scenes is None else _scenes(scenes),
+            "stretches": None
+            if stretches is None
+            else tuple(Stretch(start=start, stop=stop, scenes=_scenes(named)) for start, stop, named in stretches),
             "events": None
             if events is None
             else tuple(Event(onset=on, offset=off, label=label, score=score) for on, off, label, score in events),
