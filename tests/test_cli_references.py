@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from compactcli.cli.inputs import Input
-from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_reference
+from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_event_table
 from compactcli.errors import ConfigError, ManifestError
 from compactcli.events import Event
 
@@ -28,19 +28,19 @@ def test_a_table_is_read_with_names_as_they_are_on_disk(tmp_path):
     path = tmp_path / "truth.tsv"
     path.write_bytes(HEAD.encode() + 2 * b"caf\xe9.wav\t0.5\t1\tdog\n" + b"b.wav\t\t\t\n")
     event = Event(onset=0.5, offset=1.0, label="dog")
-    assert read_reference(path) == {"caf\udce9.wav": [event], "b.wav": []}
+    assert read_event_table(path, option="--reference") == {"caf\udce9.wav": [event], "b.wav": []}
 
 
 def test_a_table_that_cannot_be_used(tmp_path):
     path = tmp_path / "truth.tsv"
     with pytest.raises(ConfigError, match=r"truth.tsv cannot be read \(No such file or directory\), expected a table"):
-        read_reference(path)
+        read_event_table(path, option="--reference")
     path.write_text(HEAD)
-    with pytest.raises(ConfigError, match="truth.tsv names no recordings, expected the events of at least two"):
-        read_reference(path)
+    with pytest.raises(ConfigError, match="truth.tsv names no recordings, expected the events of some"):
+        read_event_table(path, option="--reference")
     path.write_text("file\tonset\n")
     with pytest.raises(ManifestError, match="truth.tsv line 1 lacks the columns"):
-        read_reference(path)
+        read_event_table(path, option="--reference")
 
 
 def test_whole_paths_go_before_paths_in_the_folder_before_ends_of_paths():
@@ -140,4 +140,4 @@ def test_a_recording_or_a_table_of_two_bytes_a_letter_is_no_reference(tmp_path):
     path = tmp_path / "truth.tsv"
     path.write_bytes("filename\tonset\toffset\tevent_label\n".encode("utf-16"))
     with pytest.raises(ConfigError, match=r"--reference .*truth.tsv is not text in UTF-8, expected a table of events"):
-        read_reference(path)
+        read_event_table(path, option="--reference")

@@ -16,7 +16,9 @@ from own_process import PYTHONPATH
 from compactcli.checkpoint import copy_model, find_model, read_config
 from compactcli.cli.app import main
 from compactcli.cli.tune import Metric
+from compactcli.formats import FORMATS, read_events
 from compactcli.judging import METRICS
+from compactcli.records import Record
 
 HEAD = "filename\tonset\toffset\tevent_label"
 EVENTS_WAV = Path(__file__).parents[1] / "sample_audio/events.wav"
@@ -45,6 +47,18 @@ def labelled(write_recording, tmp_path):
 
 def add(table, *rows):
     table.write_text(table.read_text() + "\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "raven"])
+def test_labels_in_other_layouts_tell_the_same(form, deaf, labelled, tmp_path):
+    folder, table = labelled
+    expected = deaf("tune", folder, "--reference", table)
+    writer = FORMATS["detect"][form]()
+    events_of = read_events(table.read_text(), str(table))
+    records = [Record(path=name, scenes=(("hum", 1.0),), events=tuple(events)) for name, events in events_of.items()]
+    other = tmp_path / "truth.other"
+    other.write_text(writer.begin() + "".join(map(writer.record, records)) + writer.end())
+    assert deaf("tune", folder, "--reference", other) == expected
 
 
 def test_a_class_with_few_events_stays_as_it_is(deaf, labelled):

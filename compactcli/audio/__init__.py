@@ -25,6 +25,7 @@ A recording beyond the ``AudioLimits`` is refused whole, not analysed in part: t
 more seconds than asked for. Standard input is spooled into a temporary file, up to a limit of bytes.
 """
 
+from compactcli.audio.cutting import Piece, cut_audio
 from compactcli.audio.header import AudioInfo
 from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits, check_duration
 from compactcli.audio.reading import (
@@ -43,9 +44,11 @@ __all__ = [
     "AudioInfo",
     "AudioLimits",
     "AudioReader",
+    "Piece",
     "Waveform",
     "check_duration",
     "convert_waveform",
+    "cut_audio",
     "decode_only",
     "open_audio",
     "read_audio",

@@ -59,7 +59,8 @@ class AudioReader:
         Raises:
             AudioError: A sample is not a finite number, nothing could be decoded, or the recording is too long.
         """
-        own_rate, blocks = self.info.sample_rate, self._mono_blocks()
+        own_rate = self.info.sample_rate
+        blocks: Iterator[Waveform] = (mono for _, mono in self._blocks())
         if own_rate != self.sample_rate:
             blocks = resample_blocks(blocks, from_rate=own_rate, sample_rate=self.sample_rate)
         for block in blocks:
@@ -75,7 +76,20 @@ class AudioReader:
                 code="no-samples",
             )
 
-    def _mono_blocks(self) -> Iterator[Waveform]:
+    def channel_blocks(self) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield consecutive blocks of all channels at the recording's own rate, in the place of the mono blocks.
+
+        Yields:
+            Blocks of shape ``(n_frames, n_channels)``, none of them empty.
+
+        Raises:
+            AudioError: A sample is not a finite number, nothing could be decoded, or the recording is too long.
+        """
+        for frames, _ in self._blocks():
+            yield frames
+
+    def _blocks(self) -> Iterator[tuple[npt.NDArray[np.float32], Waveform]]:
+        """Blocks of all channels, and their averages."""
         n_channels = self.info.n_channels
         n_block = min(self.info.sample_rate, _MAX_BLOCK_VALUES // n_channels)
         while True:
@@ -85,7 +99,7 @@ class AudioReader:
                 self._check_level(mono)
                 self.n_decoded += len(frames)
                 self._check_duration()
-                yield mono
+                yield frames, mono
             if failure is not None or len(frames) < n_block:
                 self._judge(failure)
                 return

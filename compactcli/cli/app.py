@@ -15,6 +15,7 @@ import typer
 from compactcli.cli.bench import bench
 from compactcli.cli.classify import classify
 from compactcli.cli.console import stdout_is_terminal
+from compactcli.cli.cut import cut
 from compactcli.cli.detect import detect
 from compactcli.cli.evaluate import evaluate
 from compactcli.cli.export import export
@@ -49,6 +50,7 @@ app.command()(classify)
 app.command()(detect)
 app.command()(features)
 app.command()(plot)
+app.command()(cut)
 app.command()(learn)
 app.command()(train)
 app.command()(evaluate)

@@ -31,7 +31,7 @@ def read_list(path: Path, *, null: bool) -> list[Path]:
     """
     name = "standard input" if path == STDIN else f"--files-from {path}"
     try:
-        data = _read_stdin() if path == STDIN else path.read_bytes()
+        data = read_stdin() if path == STDIN else path.read_bytes()
     except OSError as error:
         reason = reason_of(error)
         raise ConfigError(
@@ -57,7 +57,12 @@ def _lines(data: bytes, name: str) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n")]
 
 
-def _read_stdin() -> bytes:
+def read_stdin() -> bytes:
+    """All of standard input.
+
+    Raises:
+        OSError: It is closed, or cannot be read.
+    """
     if sys.stdin is None:
         raise OSError(errno.EBADF, "it is closed")
     return sys.stdin.buffer.read()

@@ -11,10 +11,12 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from compactcli.cli.inputs import Input
+from compactcli.cli.lists import read_stdin
+from compactcli.cli.options import STDIN
 from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, reason_of
 from compactcli.events import Event
-from compactcli.formats import read_events_tsv
+from compactcli.formats import read_events
 
 # labels that a message names of those that a model does not know
 MOST_NAMED = 3
@@ -23,32 +25,36 @@ Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 
-def read_reference(path: Path) -> dict[str, list[Event]]:
-    """True events by the names that a DCASE event table gives the recordings; a row that is there twice counts once.
+def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
+    """Events by the names that a table gives the recordings; a row that is there twice counts once.
 
     Args:
-        path: The table; what is not valid UTF-8 in its names is as it is on disk.
+        path: The table, see ``compactcli.formats.read_events``; ``-`` is standard input. What is not valid UTF-8 in its
+            names is as it is on disk.
+        option: What named it, where that was an option.
 
     Raises:
         ConfigError: It cannot be read, is no text, or names no recording.
         ManifestError: It is no such table.
     """
+    source = "standard input" if path == STDIN else str(path)
+    name = f"{option} {source}".lstrip()
     try:
-        data = path.read_bytes()
+        data = read_stdin() if path == STDIN else path.read_bytes()
     except OSError as error:
         reason = reason_of(error)
         raise ConfigError(
-            f"--reference {path} cannot be read ({reason}), expected a table of events", hint="check the path"
+            f"{name} cannot be read ({reason}), expected a table of events", hint="check the path"
         ) from error
     if b"\0" in data:
         raise ConfigError(
-            f"--reference {path} is not text in UTF-8, expected a table of events",
+            f"{name} is not text in UTF-8, expected a table of events",
             hint="save it as text in UTF-8, with tabs between the columns",
         )
-    table = read_events_tsv(data.decode("utf-8", "surrogateescape"), str(path))
+    table = read_events(data.decode("utf-8", "surrogateescape"), source)
     if not table:
-        raise ConfigError(f"--reference {path} names no recordings, expected the events of at least two")
-    return {name: list(dict.fromkeys(events)) for name, events in table.items()}
+        raise ConfigError(f"{name} names no recordings, expected the events of some")
+    return {key: list(dict.fromkeys(events)) for key, events in table.items()}
 
 
 def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: str) -> dict[str, Input]:

@@ -34,8 +34,9 @@ def tune(
         typer.Option(
             "--reference",
             metavar="FILE",
-            help="Table of the true events: filename, onset, offset and event_label between tabs, in seconds. A "
-            "recording without events has a row with the three others empty; one without a row is left out.",
+            help="The true events: filename, onset, offset and event_label between tabs, in seconds; or JSON or CSV of "
+            "detect, or a selection table of Raven. A recording without events has a row with the three others empty; "
+            "one without a row is left out.",
             show_default=False,
         ),
     ],
@@ -83,7 +84,7 @@ def tune(
     from compactcli.cli.hearing import hear_labelled, say_unheard
     from compactcli.cli.inputs import collect_inputs
     from compactcli.cli.output import real_path, write_report
-    from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_reference
+    from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_event_table
     from compactcli.cli.steps import StepProgress
     from compactcli.cli.tuning_report import TuningReport
     from compactcli.errors import ConfigError
@@ -92,7 +93,7 @@ def tune(
 
     if options.STDIN in paths:
         raise ConfigError("- is standard input, expected recordings that have names", hint="write it into a file first")
-    table = read_reference(reference)
+    table = read_event_table(reference, option="--reference")
     inputs = collect_inputs(
         paths, recursive=recursive, leave_out=[reference] if output is None else [reference, output]
     )

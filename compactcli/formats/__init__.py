@@ -19,6 +19,7 @@ from compactcli.formats.fields import encode
 from compactcli.formats.frames import ScoresTsvWriter
 from compactcli.formats.levels import LevelsTsvWriter, NpyWriter
 from compactcli.formats.raven import RavenWriter, read_raven_table
+from compactcli.formats.reading import read_events
 from compactcli.formats.rttm import RttmWriter
 from compactcli.formats.subtitles import SrtWriter, VttWriter
 from compactcli.formats.tables import EventCsvWriter, SceneCsvWriter
@@ -50,6 +51,7 @@ __all__ = [
     "Writer",
     "encode",
     "read_audacity_labels",
+    "read_events",
     "read_events_tsv",
     "read_raven_table",
 ]

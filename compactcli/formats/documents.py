@@ -2,8 +2,12 @@
 
 import json
 import re
+from typing import Any, TypeGuard
 
-from compactcli.records import Record
+from compactcli.errors import ManifestError
+from compactcli.events import Event
+from compactcli.formats.fields import make_event
+from compactcli.records import SCHEMA, Record
 
 
 class JsonWriter:
@@ -47,3 +51,66 @@ def _json(record: Record) -> str:
     """One line of JSON; what some readers take for a line end, and lone surrogates, as escapes."""
     text = json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
     return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def read_events_json(text: str, source: str) -> dict[str, list[Event]]:
+    r"""Read the events of records that ``JsonWriter`` or ``JsonLinesWriter`` wrote.
+
+    Args:
+        text: One array of records, or a record a line; empty lines are skipped.
+        source: Name of the document for messages.
+
+    Returns:
+        Events of each recording, recordings and events in the order of the records. Recordings that failed are left
+        out: nobody knows what is in them.
+
+    Raises:
+        ManifestError: It is no such document, a record has no events, or times that make no event; the message names
+            the record.
+
+    Example:
+        >>> record = {"schema": 1, "path": "a.wav", "events": [{"onset": 0, "offset": 1, "label": "dog"}]}
+        >>> read_events_json(json.dumps(record), "events.jsonl")
+        {'a.wav': [Event(onset=0, offset=1, label='dog', score=None)]}
+    """
+    table: dict[str, list[Event]] = {}
+    for number, record in enumerate(_parse_records(text, source), start=1):
+        where = f"{source} record {number}"
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("path"), str):
+            raise ManifestError(f"{where} is no record of schema {SCHEMA}, expected what compact detect writes")
+        if record.get("status") == "error":
+            continue
+        if not isinstance(record.get("events"), list):
+            raise ManifestError(f"{where} has no events, expected a record of compact detect")
+        events = table.setdefault(record["path"], [])
+        for index, values in enumerate(record["events"], start=1):
+            events.append(_read_event(values, where=f"{where}, event {index}"))
+    return table
+
+
+def _parse_records(text: str, source: str) -> list[Any]:
+    text = text.removeprefix("\ufeff")
+    if text.lstrip().startswith("["):
+        return list(_parse(text, source))
+    # only line feeds end a line: str.splitlines would also cut at others, which names may hold
+    lines = enumerate(text.split("\n"), start=1)
+    return [_parse(line, f"{source} line {number}") for number, line in lines if line.strip()]
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ManifestError(f"{where} is no JSON ({error}), expected records of compact detect") from error
+
+
+def _read_event(values: Any, *, where: str) -> Event:
+    fields = values if isinstance(values, dict) else {}
+    onset, offset, score = fields.get("onset"), fields.get("offset"), fields.get("score")
+    if not (_is_number(onset) and _is_number(offset) and (score is None or _is_number(score))):
+        raise ManifestError(f"{where} is {values!r:.100}, expected onset and offset in seconds, a label and a score")
+    return make_event(onset, offset, str(fields.get("label") or ""), score=score, where=where)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -70,7 +70,7 @@ def show_header(names: Sequence[str]) -> str:
     return text if len(text) <= LONGEST_HEADER else f"{text[:LONGEST_HEADER]}…"
 
 
-def read_event(onset: str, offset: str, label: str, *, where: str) -> Event:
+def read_event(onset: str, offset: str, label: str, *, where: str, score: str = "") -> Event:
     """An event from its fields.
 
     Args:
@@ -78,12 +78,17 @@ def read_event(onset: str, offset: str, label: str, *, where: str) -> Event:
         offset: Seconds.
         label: Class name.
         where: Table and line, for messages.
+        score: How sure the event is; empty where nobody knows.
 
     Raises:
-        ManifestError: There is no label, a time is no number, or the times make no event.
+        ManifestError: There is no label, a time or the score is no number, or the times make no event.
     """
     onset_s, offset_s = read_times(onset, offset, where=where)
-    return make_event(onset_s, offset_s, label, where=where)
+    try:
+        score_of_event = float(score) if score else None
+    except ValueError as error:
+        raise ManifestError(f"{where} has score '{score}', expected a number") from error
+    return make_event(onset_s, offset_s, label, where=where, score=score_of_event)
 
 
 def read_times(onset: str, offset: str, *, where: str) -> tuple[float, float]:
@@ -94,11 +99,13 @@ def read_times(onset: str, offset: str, *, where: str) -> tuple[float, float]:
         raise ManifestError(f"{where} has onset '{onset}' and offset '{offset}', expected two numbers") from error
 
 
-def make_event(onset_s: float, offset_s: float, label: str, *, where: str) -> Event:
+def make_event(onset_s: float, offset_s: float, label: str, *, where: str, score: float | None = None) -> Event:
     """An event, or an error that names the line; see ``read_event``."""
     if not label:
         raise ManifestError(f"{where} has no label")
+    if score is not None and not 0 <= score <= 1:
+        raise ManifestError(f"{where} has score {score}, expected 0 to 1")
     try:
-        return Event(onset=onset_s, offset=offset_s, label=label)
+        return Event(onset=onset_s, offset=offset_s, label=label, score=score)
     except ManifestError as error:
         raise ManifestError(f"{where}: {error.message}") from error

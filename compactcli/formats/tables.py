@@ -3,7 +3,13 @@
 import csv
 import io
 
+from compactcli.errors import ManifestError
+from compactcli.events import Event
+from compactcli.formats.fields import read_event, show_header
 from compactcli.records import Record, Scenes, rounded_events
+
+# columns that a table of events is read by
+NEEDED_COLUMNS = ("path", "onset", "offset", "label")
 
 
 class SceneCsvWriter:
@@ -55,6 +61,59 @@ class EventCsvWriter:
     def end(self) -> str:
         """Nothing."""
         return ""
+
+
+def read_events_csv(text: str, source: str) -> dict[str, list[Event]]:
+    r"""Read a table as ``EventCsvWriter`` writes it.
+
+    Args:
+        text: Table with a header line that names at least path, onset, offset and label, in any order; score and status
+            are read where they are there.
+        source: Name of the table for messages.
+
+    Returns:
+        Events of each recording, recordings and events in the order of the table. A row whose onset, offset and label
+        are empty says that the recording has no events; recordings that failed are left out.
+
+    Raises:
+        ManifestError: A column is missing, or a row has too few or too many fields, no path, no label, or times that
+            make no event; the message names the line that the row ends in.
+
+    Example:
+        >>> read_events_csv("path,onset,offset,label\na.wav,0.5,1,dog\nb.wav,,,\n", "events.csv")
+        {'a.wav': [Event(onset=0.5, offset=1.0, label='dog', score=None)], 'b.wav': []}
+    """
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    table: dict[str, list[Event]] = {}
+    try:
+        header = next(rows, [])
+        missing = [name for name in NEEDED_COLUMNS if name not in header]
+        if missing:
+            raise ManifestError(
+                f"{source} line 1 lacks the columns {missing}, found {show_header(header)}",
+                hint="the first line of a table names its columns, separated by commas",
+            )
+        for fields in rows:
+            where = f"{source} line {rows.line_num}"
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
+            _add_row(table, dict(zip(header, fields, strict=True)), where=where)
+    except csv.Error as error:
+        raise ManifestError(f"{source} line {rows.line_num} is no row of a table ({error})") from error
+    return table
+
+
+def _add_row(table: dict[str, list[Event]], row: dict[str, str], *, where: str) -> None:
+    path, onset, offset, label = (row[name] for name in NEEDED_COLUMNS)
+    if not path:
+        raise ManifestError(f"{where} has no path")
+    if row.get("status") == "error":
+        return
+    events = table.setdefault(path, [])
+    if onset or offset or label:
+        events.append(read_event(onset, offset, label, where=where, score=row.get("score", "")))
 
 
 def _stretches(record: Record) -> list[tuple[float, float | None, Scenes]]:

@@ -1,0 +1,189 @@
+"""Events of a table become clips of recordings: where each recording is, and what each clip is called."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compactcli.audio import Piece, cut_audio
+from compactcli.cli.folder import MAX_NAME_BYTES
+from compactcli.cli.inputs import Input, collect_inputs
+from compactcli.cli.output import is_there, real_path
+from compactcli.cli.references import match_recordings
+from compactcli.clips import clip_path, is_name
+from compactcli.errors import AudioError, ConfigError
+from compactcli.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """An event, and the file that its sound goes to.
+
+    Args:
+        path: The file.
+        recording: Path of the recording.
+        event: The event.
+        start_s: Where the clip starts in the recording, in seconds.
+        stop_s: Where it stops; a clip that is written stops with its recording at the latest.
+    """
+
+    path: Path
+    recording: Path
+    event: Event
+    start_s: float
+    stop_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A recording that a table names.
+
+    Args:
+        item: The recording; whether it is there shows when it is opened.
+        inner_path: Its path below the folder that all are in.
+    """
+
+    item: Input
+    inner_path: Path
+
+
+def find_recordings(
+    table: Mapping[str, Sequence[Event]],
+    chosen: Iterable[str],
+    places: Sequence[Path],
+    *,
+    leave_out: Sequence[Path],
+    source: str,
+) -> dict[str, Source]:
+    """The recordings of the names in a table.
+
+    Args:
+        table: Events by names; where no places are given, names are paths, and what all are in is the deepest folder
+            around them.
+        chosen: Names whose recordings are asked for.
+        places: Files and folders to look for them in; folders that are named are those that recordings are in.
+        leave_out: Files and folders that are no recordings.
+        source: Name of the table, for messages.
+
+    Raises:
+        ConfigError: Places were named, and a name stands for no recording in them, or may stand for several.
+    """
+    if places:
+        inputs = collect_inputs(places, recursive=True, leave_out=leave_out)
+        found = match_recordings(inputs, chosen, source=source)
+        return {name: Source(item=item, inner_path=item.inner_path) for name, item in found.items()}
+    paths = [Path(name) for name in table if _is_path(name)]
+    around = os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths]) if paths else os.curdir
+    return {name: _as_source(name, around) for name in chosen}
+
+
+def _is_path(name: str) -> bool:
+    return is_name(name) and Path(name).name not in ("", os.pardir)
+
+
+def _as_source(name: str, around: str) -> Source:
+    if _is_path(name):
+        return Source(item=Input(path=Path(name)), inner_path=Path(os.path.relpath(name, around)))
+    error = AudioError(f"{name!r} is no path of a recording, expected one", hint="check the table", code="missing")
+    return Source(item=Input(path=Path(ascii(name)), error=error), inner_path=Path("recording"))
+
+
+def plan_clips(
+    chosen: Mapping[str, Sequence[Event]], sources: Mapping[str, Source], *, folder: Path, margin_s: float
+) -> tuple[list[Input], list[Clip]]:
+    """What is cut from which recordings.
+
+    Args:
+        chosen: Events of recordings by their names.
+        sources: The recordings.
+        folder: Where the clips go.
+        margin_s: Seconds before and after each event.
+
+    Returns:
+        The recordings, each once, with an error where its clips cannot have a name; and the clips, each once.
+
+    Raises:
+        ConfigError: A label can be no name of a folder, or clips of two recordings would meet.
+    """
+    recordings: dict[Path, Input] = {}
+    clips: dict[Path, Clip] = {}
+    for name, events in chosen.items():
+        item, inner_path = sources[name].item, sources[name].inner_path
+        planned = [
+            Clip(
+                path=folder / clip_path(event, inner_path),
+                recording=item.path,
+                event=event,
+                start_s=max(0.0, event.onset - margin_s),
+                stop_s=event.offset + margin_s,
+            )
+            for event in events
+        ]
+        error = item.error or _name_error(item, planned)
+        recordings[item.path] = replace(item, error=error)
+        for clip in planned if error is None else []:
+            other = clips.setdefault(clip.path, clip)
+            if other.recording != clip.recording:
+                both = f"{other.recording} and {clip.recording}"
+                raise ConfigError(
+                    f"clips of {both} would both be {clip.path}, expected a name for each",
+                    hint="name the folder around both",
+                )
+    return list(recordings.values()), list(clips.values())
+
+
+def _name_error(item: Input, clips: Sequence[Clip]) -> AudioError | None:
+    longest = max(len(os.fsencode(clip.path.name)) for clip in clips)
+    if longest <= MAX_NAME_BYTES:
+        return None
+    return AudioError(
+        f"a clip of {item.path} would have a name of {longest} bytes, expected at most {MAX_NAME_BYTES}",
+        hint="rename the recording",
+        code="name-too-long",
+    )
+
+
+def check_clips(clips: Sequence[Clip], *, overwrite: bool) -> None:
+    """Refuse to write what is there, before any work is done.
+
+    Args:
+        clips: What is to be written.
+        overwrite: Whether clips may be there already.
+
+    Raises:
+        ConfigError: Something is there, or is a recording.
+    """
+    there = [clip.path for clip in clips if is_there(clip.path)]
+    recordings = {real_path(clip.recording) for clip in clips}
+    for path in there:
+        if real_path(path) in recordings:
+            raise ConfigError(f"{path} is one of the recordings, expected another folder", hint="choose another name")
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more clips are" if len(there) > 1 else " is"
+        raise ConfigError(
+            f"{there[0]}{more} there already, expected new names",
+            hint="add --overwrite to replace what is there, or choose another folder",
+            code="output-exists",
+        )
+
+
+def cut_recording(item: Input, clips: Sequence[Clip], *, on_written: Callable[[Clip], None]) -> str | None:
+    """Write the clips of one recording.
+
+    Args:
+        item: The recording.
+        clips: Those of all recordings.
+        on_written: Called with each clip that is there.
+
+    Returns:
+        What is wrong with the recording where it is damaged, or None.
+
+    Raises:
+        AudioError: The recording cannot be read.
+        CompactError: A clip cannot be written.
+    """
+    planned = {clip.path: clip for clip in clips if clip.recording == item.path}
+    pieces = [Piece(start_s=clip.start_s, stop_s=clip.stop_s, path=clip.path) for clip in planned.values()]
+    return cut_audio(
+        item.path, pieces, on_written=lambda piece: on_written(replace(planned[piece.path], stop_s=piece.stop_s))
+    )

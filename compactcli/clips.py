@@ -1,0 +1,130 @@
+"""Events become clips to listen to or to learn from: which events, and what their files are called."""
+
+import os
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePath
+
+from compactcli.errors import ConfigError, require
+from compactcli.events import Event
+
+# what is chosen by chance is the same every time
+_SEED = 0
+
+
+class Pick(StrEnum):
+    """Which events become clips where there are too many."""
+
+    BEST = "best"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipChoice:
+    """Which events become clips.
+
+    Args:
+        classes: Labels; None takes all.
+        exclude: Labels to leave out, even where ``classes`` names them.
+        threshold: Lowest score, from 0 to 1; events without a score, which people have labelled, are as sure as can be.
+        class_thresholds: Those of single classes, which go before ``threshold``.
+        at_most: Clips of each class, at least 1; None takes all.
+        pick: Which of them where there are more: those with the highest scores, or any, as figures about all need.
+
+    Raises:
+        ConfigError: A number is out of its range.
+    """
+
+    classes: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    threshold: float = 0.0
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    at_most: int | None = None
+    pick: Pick = Pick.BEST
+
+    def __post_init__(self) -> None:
+        for threshold in (self.threshold, *self.class_thresholds.values()):
+            require(0 <= threshold <= 1, f"threshold is {threshold}, expected 0 to 1")
+        require(self.at_most is None or self.at_most >= 1, f"at_most is {self.at_most}, expected at least 1")
+
+    def takes(self, event: Event) -> bool:
+        """Whether an event is one of those that are asked for."""
+        wanted = self.classes is None or event.label in self.classes
+        threshold = self.class_thresholds.get(event.label, self.threshold)
+        return wanted and event.label not in self.exclude and _sureness(event) >= threshold
+
+
+def choose_events(table: Mapping[str, Sequence[Event]], choice: ClipChoice) -> dict[str, list[Event]]:
+    """Events that become clips, in the order of the table; recordings without any are left out.
+
+    Args:
+        table: Events of recordings by their names.
+        choice: Which are asked for.
+
+    Example:
+        >>> dogs = [Event(onset=onset, offset=onset + 1, label="dog", score=onset / 10) for onset in (1, 9, 5)]
+        >>> chosen = choose_events({"a.wav": dogs, "b.wav": []}, ClipChoice(at_most=2))
+        >>> [(event.onset, event.score) for event in chosen["a.wav"]]
+        [(9, 0.9), (5, 0.5)]
+    """
+    places: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, events in table.items():
+        for index, event in enumerate(events):
+            if choice.takes(event):
+                places[event.label].append((name, index))
+    taken = set()
+    for label, found in places.items():
+        if choice.pick == Pick.RANDOM:
+            random.Random(f"{_SEED} {label}").shuffle(found)
+        else:
+            found.sort(key=lambda place: -_sureness(table[place[0]][place[1]]))
+        taken.update(found[: choice.at_most])
+    chosen = {
+        name: [event for index, event in enumerate(events) if (name, index) in taken] for name, events in table.items()
+    }
+    return {name: events for name, events in chosen.items() if events}
+
+
+def clip_path(event: Event, recording: PurePath) -> PurePath:
+    """Where the clip of an event goes, below the folder for all: a folder for its class, then as the recording lies.
+
+    Names begin with the recording and go on with seconds of one width, so that clips of one recording stand beside each
+    other in the order of time.
+
+    Args:
+        event: Its times are rounded to milliseconds.
+        recording: Path of the recording below the folder of all recordings.
+
+    Raises:
+        ConfigError: The label can be no name of a folder.
+
+    Example:
+        >>> event = Event(onset=62.48, offset=63.2, label="dog", score=0.934)
+        >>> str(clip_path(event, PurePath("north/night.flac")))
+        'dog/north/night.flac_00062.480-00063.200_0.93.wav'
+    """
+    label = event.label
+    if label.startswith(".") or not is_name(label) or any(sign in label for sign in "/\\"):
+        raise ConfigError(
+            f"'{label}' cannot be the name of a folder, expected a class without slashes and without a dot in front",
+            hint="rename it in the table of events, or leave it out with --exclude",
+        )
+    score = "" if event.score is None else f"_{event.score:.2f}"
+    name = f"{recording.name}_{event.onset:09.3f}-{event.offset:09.3f}{score}.wav"
+    return PurePath(label) / recording.with_name(name)
+
+
+def is_name(text: str) -> bool:
+    """Whether a file system may know such a name; JSON can hold others."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def _sureness(event: Event) -> float:
+    """Its score; what people have labelled is as sure as can be."""
+    return 1.0 if event.score is None else event.score

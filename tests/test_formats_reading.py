@@ -1,0 +1,130 @@
+"""Tables of events of every kind: read back as they were written, refused where they are none."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compactcli.errors import ManifestError
+from compactcli.events import Event
+from compactcli.formats import FORMATS, encode, read_events
+from compactcli.formats.documents import read_events_json
+from compactcli.formats.tables import read_events_csv
+from compactcli.records import Record
+
+BARK = Event(onset=0.4, offset=1.2, label="dog", score=0.9877)
+SIREN = Event(onset=2.0, offset=12.346, label="siren", score=0.5)
+RECORDS = [
+    Record(
+        path='a "b", c\n.wav',
+        duration=20.0,
+        sample_rate=16000,
+        model="m",
+        scenes=(("rain", 1.0),),
+        events=(BARK, SIREN),
+    ),
+    Record(path="caf\udce9.wav", duration=20.0, sample_rate=16000, model="m", scenes=(("rain", 1.0),), events=(BARK,)),
+    Record(path="quiet.wav", duration=5.0, sample_rate=16000, model="m", scenes=(("rain", 1.0),), events=()),
+    Record(path="broken.wav", status="error", error_code="not-audio", error_message="it is text", model="m"),
+]
+
+
+def written(form, records=RECORDS):
+    writer = FORMATS["detect"][form]()
+    text = writer.begin() + "".join(writer.record(record) for record in records) + writer.end()
+    return encode(text).decode("utf-8", "surrogateescape")
+
+
+def without_scores(table):
+    return {
+        name: [Event(onset=event.onset, offset=event.offset, label=event.label) for event in events]
+        for name, events in table.items()
+    }
+
+
+EXPECTED = {RECORDS[0].path: [BARK, SIREN], "caf\udce9.wav": [BARK], "quiet.wav": []}
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_what_detect_writes_is_read_with_its_scores(form, mark):
+    assert read_events(mark + written(form), "events") == EXPECTED
+
+
+def test_tables_without_scores():
+    assert read_events(written("tsv"), "events.tsv") == without_scores(EXPECTED)
+    heard = {name: events for name, events in without_scores(EXPECTED).items() if events}
+    assert read_events(written("raven"), "events.txt") == heard
+
+
+def test_lines_of_windows_and_spaces_around_json():
+    assert read_events(written("csv", RECORDS[1:]).replace("\n", "\r\n"), "a.csv") == dict(list(EXPECTED.items())[1:])
+    assert read_events("\n\n " + written("jsonl").replace("\n", "\r\n\r\n"), "a.jsonl") == EXPECTED
+    assert read_events(json.dumps([record.to_dict() for record in RECORDS], indent=2), "a.json") == EXPECTED
+
+
+def test_records_of_one_recording_are_joined():
+    text = written("jsonl", [RECORDS[1], RECORDS[1]])
+    assert read_events(text, "a.jsonl") == {"caf\udce9.wav": [BARK, BARK]}
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**5), st.integers(0, 10**4)), max_size=4), st.text())
+def test_any_event_comes_back(times, path):
+    events = [
+        Event(onset=start / 1000, offset=(start + length) / 1000, label="dog", score=score / 10**4)
+        for start, length, score in times
+    ]
+    record = Record(path=path, scenes=(("a", 1.0),), events=tuple(events))
+    assert read_events(written("jsonl", [record]), "a.jsonl") == {
+        encode(path).decode("utf-8", "surrogateescape"): list(events)
+    }
+
+
+OK = {"schema": 1, "path": "a.wav", "status": "ok"}
+EVENT = {"onset": 0, "offset": 1, "label": "dog", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", r"table begins with \[''\], expected a table of events"),
+        ("file\tlabel\n", r"table begins with \['file', 'label'\], expected a table of events"),
+        ("filename\tonset\n", r"table line 1 lacks the columns \['offset', 'event_label'\]"),
+        ("Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n", "none of the columns .'Begin Path', 'Begin File'."),
+        ("{", r"table line 1 is no JSON \(.*\), expected records of compact detect"),
+        ("[{}", "table is no JSON"),
+        ("{}\n", "table record 1 is no record of schema 1, expected what compact detect writes"),
+        (json.dumps(OK) + "\n[]\n", "table record 1 has no events, expected a record of compact detect"),
+        (json.dumps([OK | {"events": []}, 7]), "table record 2 is no record"),
+        (json.dumps(OK | {"path": 7, "events": []}), "table record 1 is no record"),
+        (json.dumps(OK | {"schema": 2, "events": []}), "table record 1 is no record of schema 1"),
+        (json.dumps(OK | {"events": [EVENT, 7]}), "record 1, event 2 is 7, expected onset and offset in seconds"),
+        (json.dumps(OK | {"events": [EVENT | {"onset": "0"}]}), "record 1, event 1 is .*, expected onset and offset"),
+        (json.dumps(OK | {"events": [EVENT | {"offset": True}]}), "record 1, event 1 is .*, expected onset and offset"),
+        (json.dumps(OK | {"events": [EVENT | {"score": "1"}]}), "record 1, event 1 is .*, expected onset and offset"),
+        (json.dumps(OK | {"events": [EVENT | {"score": 1.5}]}), "event 1 has score 1.5, expected 0 to 1"),
+        (json.dumps(OK | {"events": [EVENT | {"offset": 0}]}), "event 1: event 'dog' has onset 0 and offset 0"),
+        (json.dumps(OK | {"events": [{"onset": 0, "offset": 1}]}), "record 1, event 1 has no label"),
+        ("path,onset,offset,label\na.wav,0,1\n", "table line 2 has 3 fields, expected 4 as in line 1"),
+        ("path,onset,offset,label\n,0,1,dog\n", "table line 2 has no path"),
+        ("path,onset,offset,label\na.wav,0,1,\n", "table line 2 has no label"),
+        (
+            "path,onset,offset,label\n\na.wav,x,1,dog\n",
+            "table line 3 has onset 'x' and offset '1', expected two numbers",
+        ),
+        ("path,onset,offset,label,score\na.wav,0,1,dog,high\n", "table line 2 has score 'high', expected a number"),
+        ("path,onset,offset,label,score\na.wav,0,1,dog,nan\n", "table line 2 has score nan, expected 0 to 1"),
+        ('path,onset,offset,label\n"a.wav,0,1,dog\n', "table line 2 is no row of a table"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_its_place(text, expected):
+    with pytest.raises(ManifestError, match=expected):
+        read_events(text, "table")
+
+
+def test_the_readers_of_one_kind_refuse_others():
+    with pytest.raises(ManifestError, match=r"a.csv line 1 lacks the columns \['onset', 'offset', 'label'\], found"):
+        read_events_csv("path,scene\n", "a.csv")
+    with pytest.raises(ManifestError, match="a.jsonl line 1 is no JSON"):
+        read_events_json("filename\tonset\n", "a.jsonl")
