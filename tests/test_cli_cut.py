@@ -219,6 +219,7 @@ def test_a_damaged_recording_gives_what_comes_before(run_compact, night, write_r
         ),
         (["slash.tsv", "in", "--output-dir", "clips"], "'../x' cannot be the name of a folder"),
         (["empty.tsv", "in", "--output-dir", "clips"], "empty.tsv names no recordings, expected the events of some"),
+        (["labels.tsv", "--output-dir", "clips"], "labels.tsv names 'a.wav' and 1 more, found no such recording"),
         (["labels.tsv", "in"], "Missing option '--output-dir'"),
     ],
 )

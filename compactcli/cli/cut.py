@@ -139,7 +139,8 @@ def cut(
     table = read_event_table(events)
     chosen = choose_events(table, choice)
     sources = find_recordings(table, chosen, recordings or [], leave_out=[events, output_dir], source=str(events))
-    inputs, clips = plan_clips(chosen, sources, folder=output_dir, margin_s=margin)
+    plans = plan_clips(chosen, sources, folder=output_dir, margin_s=margin)
+    clips = [clip for plan in plans.values() for clip in plan.clips]
     check_new_folder(output_dir, option="--output-dir")
     check_clips(clips, overwrite=overwrite)
     labels = {event.label for listed in table.values() for event in listed}
@@ -151,14 +152,13 @@ def cut(
     written: list[Clip] = []
 
     def hear(item: "Input") -> tuple[None, str | None]:
-        return None, cut_recording(item, clips, on_written=written.append)
+        return None, cut_recording(plans[item.path], on_written=written.append)
 
     with StepProgress(active=not quiet) as progress:
-        heard = hear_each(inputs, hear, show=progress.gauge("recordings"))
+        heard = hear_each([plan.item for plan in plans.values()], hear, show=progress.gauge("recordings"))
     say_unheard(heard.failures, heard.damages, quiet=quiet)
-    n_late = sum(clip.recording in heard.results for clip in clips) - sum(
-        clip.recording in heard.results for clip in written
-    )
+    n_late = sum(len(plans[path].clips) for path in heard.results)
+    n_late -= sum(clip.recording in heard.results for clip in written)
     if n_late:
         say_warning(f"events left out, which begin after the end of their recording: {n_late}")
     places = {clip.path: place for place, clip in enumerate(clips)}

@@ -66,12 +66,20 @@ def find_recordings(
         source: Name of the table, for messages.
 
     Raises:
-        ConfigError: Places were named, and a name stands for no recording in them, or may stand for several.
+        ConfigError: Places were named, and a name stands for no recording in them, or may stand for several; or none
+            were named, and nothing that is asked for is there.
     """
+    chosen = list(chosen)
     if places:
         inputs = collect_inputs(places, recursive=True, leave_out=leave_out)
         found = match_recordings(inputs, chosen, source=source)
         return {name: Source(item=item, inner_path=item.inner_path) for name, item in found.items()}
+    if chosen and not any(_is_path(name) and is_there(Path(name)) for name in chosen):
+        others = "" if len(chosen) == 1 else f" and {len(chosen) - 1} more"
+        raise ConfigError(
+            f"{source} names {chosen[0]!r}{others}, found no such recording, expected paths that are there",
+            hint="name the folder of the recordings behind the table, or go to where compact detect was run",
+        )
     paths = [Path(name) for name in table if _is_path(name)]
     around = os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths]) if paths else os.curdir
     return {name: _as_source(name, around) for name in chosen}
@@ -88,9 +96,22 @@ def _as_source(name: str, around: str) -> Source:
     return Source(item=Input(path=Path(ascii(name)), error=error), inner_path=Path("recording"))
 
 
+@dataclass(kw_only=True)
+class Plan:
+    """What is cut from one recording.
+
+    Args:
+        item: The recording, with an error where its clips cannot have a name.
+        clips: In the order of the table.
+    """
+
+    item: Input
+    clips: list[Clip]
+
+
 def plan_clips(
     chosen: Mapping[str, Sequence[Event]], sources: Mapping[str, Source], *, folder: Path, margin_s: float
-) -> tuple[list[Input], list[Clip]]:
+) -> dict[Path, "Plan"]:
     """What is cut from which recordings.
 
     Args:
@@ -100,12 +121,12 @@ def plan_clips(
         margin_s: Seconds before and after each event.
 
     Returns:
-        The recordings, each once, with an error where its clips cannot have a name; and the clips, each once.
+        The plan for each recording by its path; no clip is planned twice.
 
     Raises:
         ConfigError: A label can be no name of a folder, or clips of two recordings would meet.
     """
-    recordings: dict[Path, Input] = {}
+    plans: dict[Path, Plan] = {}
     clips: dict[Path, Clip] = {}
     for name, events in chosen.items():
         item, inner_path = sources[name].item, sources[name].inner_path
@@ -119,17 +140,20 @@ def plan_clips(
             )
             for event in events
         ]
-        error = item.error or _name_error(item, planned)
-        recordings[item.path] = replace(item, error=error)
-        for clip in planned if error is None else []:
-            other = clips.setdefault(clip.path, clip)
-            if other.recording != clip.recording:
+        plan = plans.setdefault(item.path, Plan(item=item, clips=[]))
+        plan.item = replace(item, error=plan.item.error or _name_error(item, planned))
+        for clip in planned if plan.item.error is None else []:
+            other = clips.get(clip.path)
+            if other is None:
+                clips[clip.path] = clip
+                plan.clips.append(clip)
+            elif other.recording != clip.recording:
                 both = f"{other.recording} and {clip.recording}"
                 raise ConfigError(
                     f"clips of {both} would both be {clip.path}, expected a name for each",
                     hint="name the folder around both",
                 )
-    return list(recordings.values()), list(clips.values())
+    return plans
 
 
 def _name_error(item: Input, clips: Sequence[Clip]) -> AudioError | None:
@@ -167,12 +191,11 @@ def check_clips(clips: Sequence[Clip], *, overwrite: bool) -> None:
         )
 
 
-def cut_recording(item: Input, clips: Sequence[Clip], *, on_written: Callable[[Clip], None]) -> str | None:
+def cut_recording(plan: Plan, *, on_written: Callable[[Clip], None]) -> str | None:
     """Write the clips of one recording.
 
     Args:
-        item: The recording.
-        clips: Those of all recordings.
+        plan: What to cut.
         on_written: Called with each clip that is there.
 
     Returns:
@@ -182,8 +205,8 @@ def cut_recording(item: Input, clips: Sequence[Clip], *, on_written: Callable[[C
         AudioError: The recording cannot be read.
         CompactError: A clip cannot be written.
     """
-    planned = {clip.path: clip for clip in clips if clip.recording == item.path}
+    planned = {clip.path: clip for clip in plan.clips}
     pieces = [Piece(start_s=clip.start_s, stop_s=clip.stop_s, path=clip.path) for clip in planned.values()]
     return cut_audio(
-        item.path, pieces, on_written=lambda piece: on_written(replace(planned[piece.path], stop_s=piece.stop_s))
+        plan.item.path, pieces, on_written=lambda piece: on_written(replace(planned[piece.path], stop_s=piece.stop_s))
     )
