@@ -1,5 +1,7 @@
 """Events become clips to listen to or to learn from: which events, and what their files are called."""
 
+import itertools
+import math
 import os
 import random
 from collections import defaultdict
@@ -8,11 +10,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
 
+import numpy as np
+
 from compactcli.errors import ConfigError, require
 from compactcli.events import Event
 
 # what is chosen by chance is the same every time
 _SEED = 0
+# Of what lies between events: people do not label to the tenth of a second, less is hardly a sound, and a clip that is
+# longer than those of events would outweigh them.
+_REST_GAP_S = 0.5
+_SHORTEST_REST_S = 1.0
+_LONGEST_REST_S = 10.0
 
 
 class Pick(StrEnum):
@@ -33,6 +42,7 @@ class ClipChoice:
         class_thresholds: Those of single classes, which go before ``threshold``.
         at_most: Clips of each class, at least 1; None takes all.
         pick: Which of them where there are more: those with the highest scores, or any, as figures about all need.
+            Chance decides among those that are equally good.
 
     Raises:
         ConfigError: A number is out of its range.
@@ -77,15 +87,44 @@ def choose_events(table: Mapping[str, Sequence[Event]], choice: ClipChoice) -> d
                 places[event.label].append((name, index))
     taken = set()
     for label, found in places.items():
-        if choice.pick == Pick.RANDOM:
-            random.Random(f"{_SEED} {label}").shuffle(found)
-        else:
+        # of labels without scores, the first ones would all be of one recording
+        random.Random(f"{_SEED} {label}").shuffle(found)
+        if choice.pick == Pick.BEST:
             found.sort(key=lambda place: -_sureness(table[place[0]][place[1]]))
         taken.update(found[: choice.at_most])
     chosen = {
         name: [event for index, event in enumerate(events) if (name, index) in taken] for name, events in table.items()
     }
     return {name: events for name, events in chosen.items() if events}
+
+
+def rest_events(events: Sequence[Event], duration_s: float, *, label: str) -> list[Event]:
+    """What lies between all events of a recording, as events of a class of its own.
+
+    Args:
+        events: All that happens in the recording, in any order.
+        duration_s: Its length in seconds.
+        label: Name of the new class.
+
+    Returns:
+        Stretches of 1 to 10 s, half a second away from all events, those of a longer gap of equal length.
+
+    Example:
+        >>> dog = Event(onset=2.5, offset=3.5, label="dog")
+        >>> [(event.onset, event.offset) for event in rest_events([dog], 20.0, label="background")]
+        [(0.0, 2.0), (4.0, 12.0), (12.0, 20.0)]
+    """
+    found = []
+    free_from = 0.0
+    # an event at the end that nothing comes after closes the last gap
+    ends = [(event.onset - _REST_GAP_S, event.offset + _REST_GAP_S) for event in events] + [(duration_s, duration_s)]
+    for start, stop in sorted(ends):
+        gap_s = min(start, duration_s) - free_from
+        if gap_s >= _SHORTEST_REST_S:
+            edges = np.linspace(free_from, free_from + gap_s, math.ceil(gap_s / _LONGEST_REST_S) + 1).tolist()
+            found += [Event(onset=onset, offset=offset, label=label) for onset, offset in itertools.pairwise(edges)]
+        free_from = max(free_from, stop)
+    return found
 
 
 def clip_path(event: Event, recording: PurePath) -> PurePath:

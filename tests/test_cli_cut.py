@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -113,9 +114,12 @@ def test_which_events_are_cut(run_compact, night):
     ]
     code, out, err = run_compact(*words, "--classes", "dog,owl", "--exclude", "dog", "--threshold", "bat=0.5")
     assert (code, json.loads(out)["clips"]) == (0, [])
-    assert err == "warning: no events in labels.tsv of: owl, bat\n"
+    assert err == (
+        "warning: labels.tsv: no events of owl, bat\n"
+        "warning: labels.tsv: no event has a score, so that --threshold leaves none out\n"
+    )
     code, _, err = run_compact(*words, "--exclude", "dog,cat")
-    assert (code, err) == (0, "warning: no events in labels.tsv that are asked for\n")
+    assert (code, err) == (0, "warning: labels.tsv: no events that are asked for\n")
     assert run_compact(*words, "--exclude", "dog,cat", "--quiet")[2] == ""
 
 
@@ -131,6 +135,19 @@ def test_clips_that_are_there_are_kept_unless_they_may_be_replaced(run_compact, 
     assert run_compact(*words, "--overwrite")[0] == 0
     assert soundfile.info(first).duration == 2.5
     assert len(files(night / "clips")) == 4
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_is_missing(run_compact, night):
+    words = ["cut", "labels.tsv", "in", "--output-dir", "clips"]
+    expected = json.loads(run_compact(*words)[1])
+    kept = night / "clips/dog/south/b.wav_00005.500-00006.000.wav"
+    before = kept.stat().st_mtime_ns
+    for name in ("dog/north/a.wav_00001.000-00001.500.wav", "dog/south/b.wav_00000.250-00000.500.wav"):
+        (night / "clips" / name).unlink()
+    code, out, err = run_compact(*words, "--skip-existing")
+    assert (code, err, json.loads(out)) == (0, "", expected)
+    assert len(files(night / "clips")) == 4
+    assert kept.stat().st_mtime_ns == before
 
 
 def test_recordings_of_two_folders_must_not_meet(run_compact, night):
@@ -182,10 +199,45 @@ def test_one_bad_recording_does_not_stop_the_others(run_compact, night):
 
 def test_events_behind_the_end_are_counted(run_compact, night):
     (night / "labels.tsv").write_text(HEAD + "a.wav\t5.0\t9.0\tdog\na.wav\t6.0\t7.0\tdog\na.wav\t7.0\t7.5\tdog\n")
-    code, out, err = run_compact("cut", "labels.tsv", "in", "--output-dir", "clips", "--margin", 0)
+    for margin in (0, 1, 2):
+        code, out, err = run_compact("cut", "labels.tsv", "in", "--output-dir", f"clips{margin}", "--margin", margin)
+        assert code == 1
+        assert err == "warning: in/north/a.wav ends at 6.00 s; events that begin later have no clip: 2\n"
+        assert (json.loads(out)["late"], json.loads(out)["clips"][0]["stop"]) == (2, 6.0)
+        assert len(files(night / f"clips{margin}")) == 1
+
+
+def test_what_lies_between_events_may_be_a_class_too(run_compact, night, write_recording, tone):
+    write_recording("in/c.wav", tone(12.0))
+    (night / "labels.tsv").write_text((night / "labels.tsv").read_text() + "c.wav\t\t\t\n")
+    words = ["cut", "labels.tsv", "in", "--output-dir", "clips", "--rest", "background"]
+    code, out, err = run_compact(*words, "--classes", "cat", "--at-most", 99)
+    assert (code, err) == (0, "")
+    assert files(night / "clips") == [
+        "background/c.wav_00000.000-00006.000.wav",
+        "background/c.wav_00006.000-00012.000.wav",
+        "background/north/a.wav_00002.000-00003.500.wav",
+        "background/north/a.wav_00004.750-00006.000.wav",
+        "background/south/b.wav_00001.000-00005.000.wav",
+        "cat/north/a.wav_00004.000-00004.250.wav",
+    ]
+    # no margin around what holds no event
+    lengths = [clip["stop"] - clip["start"] for clip in json.loads(out)["clips"]]
+    assert sorted(lengths) == [1.25, 1.5, 2.25, 4.0, 6.0, 6.0]
+    code, out, _ = run_compact(*words, "--at-most", 2, "--overwrite")
+    counts = Counter(clip["label"] for clip in json.loads(out)["clips"])
+    assert counts == {"dog": 2, "cat": 1, "background": 2}
+
+
+def test_a_recording_without_events_that_cannot_be_read_is_told_where_its_rest_was_wanted(run_compact, night):
+    (night / "in/bad.wav").write_text("no recording")
+    (night / "labels.tsv").write_text(HEAD + "bad.wav\t\t\t\na.wav\t1.0\t2.0\tdog\n")
+    assert run_compact("cut", "labels.tsv", "in", "--output-dir", "clips")[0] == 0
+    code, out, err = run_compact("cut", "labels.tsv", "in", "--output-dir", "rest", "--rest", "background")
     assert code == 1
-    assert err == "warning: events left out, which begin after the end of their recording: 2\n"
-    assert (json.loads(out)["late"], json.loads(out)["clips"][0]["stop"]) == (2, 6.0)
+    assert "in/bad.wav is not audio" in err
+    assert json.loads(out)["failed"] == ["in/bad.wav"]
+    assert len(files(night / "rest")) == 2
 
 
 def test_a_damaged_recording_gives_what_comes_before(run_compact, night, write_recording, tone):
@@ -212,6 +264,14 @@ def test_a_damaged_recording_gives_what_comes_before(run_compact, night, write_r
         (["labels.tsv", "in/north", "--output-dir", "clips"], "labels.tsv names 'b.wav', found no such recording"),
         (["labels.tsv", "in", "--output-dir", "labels.tsv"], "--output-dir labels.tsv is not a folder"),
         (["labels.tsv", "in", "--output-dir", "clips", "--margin", 61], "61.0 is not in the range 0.0<=x<=60.0"),
+        (["labels.tsv", "in", "--output-dir", "clips", "--margin", "nan"], "--margin is nan, expected 0 to 60 seconds"),
+        (["labels.tsv", "in", "--output-dir", "-"], "--output-dir - would be standard output, expected a folder"),
+        (
+            ["labels.tsv", "in", "typo", "--output-dir", "clips"],
+            "typo does not exist, expected a recording",
+        ),
+        (["labels.tsv", "-", "--output-dir", "clips"], "- is standard input, expected recordings that have names"),
+        (["labels.tsv", "in", "--output-dir", "clips", "--overwrite", "--skip-existing"], "contradict each other"),
         (["labels.tsv", "in", "--output-dir", "clips", "--at-most", 0], "0 is not in the range x>=1"),
         (
             ["labels.tsv", "in", "--output-dir", "clips", "--threshold", "x"],
@@ -237,6 +297,46 @@ def test_a_class_that_no_folder_can_be_called_may_be_left_out(run_compact, night
     (night / "labels.tsv").write_text(HEAD + "a.wav\t1.0\t2.0\t../x\na.wav\t2.0\t3.0\tdog\n")
     assert run_compact("cut", "labels.tsv", "in", "--output-dir", "clips", "--exclude", "../x")[0] == 0
     assert files(night / "clips") == ["dog/north/a.wav_00002.000-00003.000.wav"]
+
+
+def test_a_choice_of_events_changes_no_recording(run_compact, night):
+    (night / "in/a.wav").mkdir()
+    (night / "in/north/a.wav").rename(night / "in/a.wav/a.wav")
+    (night / "labels.tsv").write_text(HEAD + "a.wav\t1\t2\tdog\na.wav/a.wav\t3\t4\tcat\n")
+    for words in ([], ["--classes", "dog"]):
+        code, _, err = run_compact("cut", "labels.tsv", "in", "--output-dir", "clips", *words)
+        assert code == 2
+        assert "labels.tsv names 'a.wav'" in err
+
+
+def test_a_class_whose_name_is_too_long_costs_its_recording_alone(run_compact, night):
+    (night / "labels.tsv").write_text(HEAD + f"a.wav\t1\t2\t{'x' * 300}\nb.wav\t3\t4\tcat\n")
+    code, _, err = run_compact("cut", "labels.tsv", "in", "--output-dir", "clips")
+    assert code == 1
+    assert "a clip of in/north/a.wav would have a name of 300 bytes, expected at most 255" in err
+    assert files(night / "clips") == ["cat/south/b.wav_00003.000-00004.000.wav"]
+
+
+def test_the_csv_of_clips_holds_any_name(run_compact, night, write_recording, tone):
+    name = 'a "b",\r\nc.wav'
+    write_recording(f"in/{name}", tone(3.0))
+    record = {"schema": 1, "path": f"in/{name}", "events": [{"onset": 1, "offset": 2, "label": "dog", "score": None}]}
+    (night / "events.jsonl").write_text(json.dumps(record))
+    code, out, _ = run_compact("cut", "events.jsonl", "--output-dir", "clips", "--format", "csv")
+    [row] = csv.DictReader(io.StringIO(out, newline=""))
+    assert (code, row["recording"], row["score"]) == (0, f"in/{name}", "")
+
+
+def test_a_name_longer_than_any_file_has_does_not_stop_the_others(run_compact, night):
+    records = [
+        {"schema": 1, "path": path, "events": [{"onset": 1, "offset": 2, "label": "dog", "score": 0.75}]}
+        for path in ("x" * 300, "in/north/a.wav")
+    ]
+    (night / "events.jsonl").write_text("\n".join(map(json.dumps, records)))
+    code, _, err = run_compact("cut", "events.jsonl", "--output-dir", "clips")
+    assert code == 1
+    assert "would have a name of" in err
+    assert len(files(night / "clips")) == 1
 
 
 def test_names_that_are_not_utf8_keep_their_bytes(run_compact, night, write_recording, tone):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactcli.clips import ClipChoice, Pick, choose_events, clip_path
+from compactcli.clips import ClipChoice, Pick, choose_events, clip_path, rest_events
 from compactcli.errors import ConfigError
 from compactcli.events import Event
 
@@ -41,10 +41,45 @@ def test_classes_and_thresholds():
     assert taken(threshold=0.7, class_thresholds={"dog": 0.6})[0] == [("a.wav", 2), ("b.wav", 0), ("b.wav", 3)]
 
 
-def test_the_best_of_each_class_and_the_first_of_those_that_are_equally_good():
-    assert taken(at_most=1) == [[("a.wav", 2)], [("a.wav", 1)]]
+def test_the_best_of_each_class():
+    assert taken(at_most=1)[1] == [("a.wav", 1)]
     assert taken(at_most=2)[0] == [("a.wav", 2), ("b.wav", 3)]
     assert taken(at_most=3)[0] == [("a.wav", 2), ("b.wav", 0), ("b.wav", 3)]
+
+
+def test_chance_decides_among_those_that_are_equally_good():
+    """Else clips of labels, which have no scores, would all be of the first recordings."""
+    table = {f"{index}.wav": [event("dog", onset) for onset in range(10)] for index in range(10)}
+    chosen = choose_events(table, ClipChoice(at_most=20))
+    assert sum(map(len, chosen.values())) == 20
+    assert len(chosen) > 6
+
+
+def test_what_lies_between_events():
+    def rest(duration_s, *times):
+        events = [Event(onset=onset, offset=offset, label="dog") for onset, offset in times]
+        return [(item.onset, item.offset) for item in rest_events(events, duration_s, label="rest")]
+
+    assert rest(9.0) == [(0.0, 9.0)]
+    assert rest(0.9) == []
+    assert rest(25.0) == [(0.0, 25 / 3), (25 / 3, 50 / 3), (50 / 3, 25.0)]
+    assert rest(9.0, (3, 4), (3.5, 5), (0, 0.5)) == [(1.0, 2.5), (5.5, 9.0)]
+    # less than a second is left out, and so is what lies behind the end
+    assert rest(9.0, (1.4, 6), (7.9, 8.2)) == []
+    assert rest(9.0, (2, 30), (40, 50)) == [(0.0, 1.5)]
+    assert rest(9.0, (20, 30)) == [(0.0, 9.0)]
+    assert {item.label for item in rest_events([], 9.0, label="rest")} == {"rest"}
+
+
+@given(st.lists(st.tuples(st.floats(0, 50), st.floats(0.01, 20)), max_size=6), st.floats(0.1, 60))
+def test_what_lies_between_events_touches_none_and_stays_inside(times, duration_s):
+    events = [Event(onset=onset, offset=onset + more, label="dog") for onset, more in times]
+    found = rest_events(events, duration_s, label="rest")
+    for item in found:
+        assert 0 <= item.onset < item.offset <= duration_s
+        assert 1.0 - 1e-9 <= item.duration_s <= 10.0 + 1e-9
+        assert all(item.offset <= event.onset - 0.49 or item.onset >= event.offset + 0.49 for event in events)
+    assert found == sorted(found, key=lambda item: item.onset)
 
 
 def test_labels_of_people_are_surer_than_any_score():

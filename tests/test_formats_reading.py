@@ -52,10 +52,36 @@ def test_what_detect_writes_is_read_with_its_scores(form, mark):
     assert read_events(mark + written(form), "events") == EXPECTED
 
 
-def test_tables_without_scores():
+def test_tables_of_other_programs():
     assert read_events(written("tsv"), "events.tsv") == without_scores(EXPECTED)
-    heard = {name: events for name, events in without_scores(EXPECTED).items() if events}
-    assert read_events(written("raven"), "events.txt") == heard
+    with_events = {name: events for name, events in EXPECTED.items() if events}
+    assert read_events(written("raven"), "events.txt") == with_events
+    head = "filename\tonset\toffset\tevent_label\tscore\n"
+    rows = "a.wav\t0.4\t1.2\tdog\t0.9877\na.wav\t2.0\t12.346\tsiren\thigh\n"
+    unsure = Event(onset=2.0, offset=12.346, label="siren")
+    assert read_events(head + rows, "events.tsv") == {"a.wav": [BARK, unsure]}
+
+
+def test_scores_of_other_scales_are_none():
+    table = "Begin File\tBegin Time (s)\tEnd Time (s)\tAnnotation\tConfidence\na.wav\t0.4\t1.2\tdog\t{}\n"
+    assert read_events(table.format("0.9877"), "a.txt") == {"a.wav": [BARK]}
+    assert read_events(table.format("98.77"), "a.txt") == without_scores({"a.wav": [BARK]})
+
+
+def test_what_spreadsheets_make_of_csv():
+    rows = "a.wav,0.4,1.2,dog,0.9877\n,,,,\n,,,,\n"
+    table = "path,onset,offset,label,score\n" + rows
+    for separator in ",;\t":
+        assert read_events(table.replace(",", separator), "a.csv") == {"a.wav": [BARK]}
+    quoted = '"path","onset","offset","label","score"\n' + rows
+    assert read_events(quoted, "a.csv") == {"a.wav": [BARK]}
+
+
+def test_records_however_they_are_broken_into_lines():
+    records = [record.to_dict() for record in RECORDS]
+    for indent in (None, 2):
+        assert read_events("\n".join(json.dumps(record, indent=indent) for record in records), "a.json") == EXPECTED
+    assert read_events(json.dumps(records[0], indent=2), "a.json") == {RECORDS[0].path: [BARK, SIREN]}
 
 
 def test_lines_of_windows_and_spaces_around_json():
@@ -93,7 +119,12 @@ EVENT = {"onset": 0, "offset": 1, "label": "dog", "score": 0.5}
         ("filename\tonset\n", r"table line 1 lacks the columns \['offset', 'event_label'\]"),
         ("Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n", "none of the columns .'Begin Path', 'Begin File'."),
         ("{", r"table line 1 is no JSON \(.*\), expected records of compact detect"),
-        ("[{}", "table is no JSON"),
+        ("[{}", r"table line 1 is no JSON \(Expecting"),
+        ("[" * 200_000, "table is nested too deeply, expected records of compact detect"),
+        (
+            "Begin File\tBegin Time (s)\tEnd Time (s)\tAnnotation\na.wav\t0\t1\tdog\nb.wav\t9\t10\tdog\n",
+            r"table names 2 recordings and lacks the column 'File Offset \(s\)'",
+        ),
         ("{}\n", "table record 1 is no record of schema 1, expected what compact detect writes"),
         (json.dumps(OK) + "\n[]\n", "table record 1 has no events, expected a record of compact detect"),
         (json.dumps([OK | {"events": []}, 7]), "table record 2 is no record"),
@@ -102,6 +133,14 @@ EVENT = {"onset": 0, "offset": 1, "label": "dog", "score": 0.5}
         (json.dumps(OK | {"events": [EVENT, 7]}), "record 1, event 2 is 7, expected onset and offset in seconds"),
         (json.dumps(OK | {"events": [EVENT | {"onset": "0"}]}), "record 1, event 1 is .*, expected onset and offset"),
         (json.dumps(OK | {"events": [EVENT | {"offset": True}]}), "record 1, event 1 is .*, expected onset and offset"),
+        (
+            json.dumps(OK | {"events": [EVENT | {"offset": 10**400}]}),
+            "record 1, event 1 is .*, expected onset and offset",
+        ),
+        (
+            json.dumps(OK | {"events": [EVENT | {"label": ["dog"]}]}),
+            "record 1, event 1 is .*, expected onset and offset",
+        ),
         (json.dumps(OK | {"events": [EVENT | {"score": "1"}]}), "record 1, event 1 is .*, expected onset and offset"),
         (json.dumps(OK | {"events": [EVENT | {"score": 1.5}]}), "event 1 has score 1.5, expected 0 to 1"),
         (json.dumps(OK | {"events": [EVENT | {"offset": 0}]}), "event 1: event 'dog' has onset 0 and offset 0"),

@@ -25,7 +25,7 @@ A recording beyond the ``AudioLimits`` is refused whole, not analysed in part: t
 more seconds than asked for. Standard input is spooled into a temporary file, up to a limit of bytes.
 """
 
-from compactcli.audio.cutting import Piece, cut_audio
+from compactcli.audio.cutting import CutRecording, Piece, cut_audio, measure_duration
 from compactcli.audio.header import AudioInfo
 from compactcli.audio.limits import DEFAULT_LIMITS, AudioLimits, check_duration
 from compactcli.audio.reading import (
@@ -44,12 +44,14 @@ __all__ = [
     "AudioInfo",
     "AudioLimits",
     "AudioReader",
+    "CutRecording",
     "Piece",
     "Waveform",
     "check_duration",
     "convert_waveform",
     "cut_audio",
     "decode_only",
+    "measure_duration",
     "open_audio",
     "read_audio",
     "resample_blocks",

@@ -68,13 +68,7 @@ class AudioReader:
                 self.n_samples += len(block)
                 yield block
         if self.n_samples == 0:
-            raise AudioError(
-                f"{self.info.path} holds {self.n_decoded} frame{'' if self.n_decoded == 1 else 's'} at "
-                f"{self.info.sample_rate} Hz, "
-                f"expected at least one sample at {self.sample_rate} Hz",
-                hint="the recording was probably stopped before it began; record or export it again",
-                code="no-samples",
-            )
+            raise self._no_samples(self.sample_rate)
 
     def channel_blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield consecutive blocks of all channels at the recording's own rate, in the place of the mono blocks.
@@ -87,6 +81,16 @@ class AudioReader:
         """
         for frames, _ in self._blocks():
             yield frames
+        if self.n_decoded == 0:
+            raise self._no_samples(self.info.sample_rate)
+
+    def _no_samples(self, rate_hz: int) -> AudioError:
+        return AudioError(
+            f"{self.info.path} holds {self.n_decoded} frame{'' if self.n_decoded == 1 else 's'} at "
+            f"{self.info.sample_rate} Hz, expected at least one sample at {rate_hz} Hz",
+            hint="the recording was probably stopped before it began; record or export it again",
+            code="no-samples",
+        )
 
     def _blocks(self) -> Iterator[tuple[npt.NDArray[np.float32], Waveform]]:
         """Blocks of all channels, and their averages."""

@@ -9,10 +9,13 @@ import typer
 from compactcli.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from compactcli.cli.cutting import Clip
     from compactcli.cli.inputs import Input
+    from compactcli.events import Event
 
-# more than anybody listens to, and few enough clips of one recording at a time to keep their files open
+# more than anybody listens to
 LARGEST_MARGIN_S = 60.0
 
 
@@ -97,10 +100,47 @@ def cut(
             rich_help_panel=options.EVENTS,
         ),
     ] = None,
-    classes: options.Classes = None,
-    exclude: options.Exclude = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="A,B,...",
+            help="Cut these events only.",
+            show_default="all",
+            rich_help_panel=options.EVENTS,
+        ),
+    ] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            "--exclude",
+            metavar="A,B,...",
+            help="Do not cut these events.",
+            show_default="none",
+            rich_help_panel=options.EVENTS,
+        ),
+    ] = None,
+    rest: Annotated[
+        str | None,
+        typer.Option(
+            "--rest",
+            metavar="CLASS",
+            help="Cut what lies between the events too, up to 10 s a clip, as this class; for the --background of "
+            "compact learn, where all that sounds is labelled.",
+            show_default=False,
+            rich_help_panel=options.EVENTS,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace clips that are there.", rich_help_panel=options.OUTPUT)
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep clips that are there, as those of a run that was stopped, and write the others.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = False,
     result_format: Annotated[
         ClipFormat | None,
@@ -118,54 +158,70 @@ def cut(
     Example: compact cut events.jsonl --output-dir clips/ --at-most 20
     """
     from compactcli.cli.console import say_warning
-    from compactcli.cli.cutting import check_clips, cut_recording, find_recordings, plan_clips
+    from compactcli.cli.cutting import add_rest, check_clips, cut_recording, find_recordings, plan_clips
     from compactcli.cli.cutting_report import CuttingReport
+    from compactcli.cli.folder import check_not_stdout
     from compactcli.cli.hearing import hear_each, say_unheard
     from compactcli.cli.output import check_new_folder, open_output, write_report
     from compactcli.cli.references import read_event_table
     from compactcli.cli.steps import StepProgress
     from compactcli.clips import ClipChoice, Pick, choose_events
+    from compactcli.errors import ConfigError, require
 
+    require(0 <= margin <= LARGEST_MARGIN_S, f"--margin is {margin}, expected 0 to {LARGEST_MARGIN_S:g} seconds")
+    if skip_existing and overwrite:
+        raise ConfigError(
+            "--skip-existing and --overwrite contradict each other, expected one of them", hint="leave one out"
+        )
     for_all, for_one = options.parse_thresholds(threshold or [])
     wanted = options.parse_classes(classes)
     choice = ClipChoice(
-        classes=None if wanted is None else tuple(wanted),
+        classes=None if wanted is None else (*wanted, *([] if rest is None else [rest])),
         exclude=tuple(options.parse_classes(exclude) or ()),
         threshold=0.0 if for_all is None else for_all,
         class_thresholds=for_one,
         at_most=at_most,
         pick=Pick(pick),
     )
-    table = read_event_table(events)
-    chosen = choose_events(table, choice)
-    sources = find_recordings(table, chosen, recordings or [], leave_out=[events, output_dir], source=str(events))
-    plans = plan_clips(chosen, sources, folder=output_dir, margin_s=margin)
-    clips = [clip for plan in plans.values() for clip in plan.clips]
+    check_not_stdout(output_dir)
     check_new_folder(output_dir, option="--output-dir")
-    check_clips(clips, overwrite=overwrite)
-    labels = {event.label for listed in table.values() for event in listed}
-    absent = [name for name in dict.fromkeys([*(wanted or ()), *for_one]) if name not in labels]
-    if absent and not quiet:
-        say_warning(f"no events in {events} of: {', '.join(absent)}")
-    elif not clips and not quiet:
-        say_warning(f"no events in {events} that are asked for")
+    table = read_event_table(events)
+    sources = find_recordings(list(table), recordings or [], leave_out=[events, output_dir], source=str(events))
+    doubts = _doubts(table, named=[*(wanted or ()), *for_one], has_threshold=bool(threshold))
+    if rest is not None:
+        with StepProgress(active=not quiet) as progress:
+            table, sources = add_rest(table, sources, label=rest, show=progress.gauge("lengths"))
+    plans = plan_clips(
+        choose_events(table, choice),
+        sources,
+        folder=output_dir,
+        margin_s=lambda event: 0.0 if event.label == rest else margin,
+    )
+    clips = [clip for plan in plans.values() for clip in plan.clips]
+    if not clips and not doubts:
+        doubts.append("no events that are asked for")
+    for doubt in [] if quiet else doubts:
+        say_warning(f"{events}: {doubt}")
+    check_clips(clips, overwrite=overwrite or skip_existing)
     written: list[Clip] = []
 
-    def hear(item: "Input") -> tuple[None, str | None]:
-        return None, cut_recording(plans[item.path], on_written=written.append)
+    def hear(item: "Input") -> tuple[float, str | None]:
+        cut = cut_recording(plans[item.path], keep=skip_existing, on_written=written.append)
+        return cut.decoded_s, cut.damage
 
     with StepProgress(active=not quiet) as progress:
         heard = hear_each([plan.item for plan in plans.values()], hear, show=progress.gauge("recordings"))
     say_unheard(heard.failures, heard.damages, quiet=quiet)
-    n_late = sum(len(plans[path].clips) for path in heard.results)
-    n_late -= sum(clip.recording in heard.results for clip in written)
-    if n_late:
-        say_warning(f"events left out, which begin after the end of their recording: {n_late}")
+    there = {clip.path for clip in written}
+    late = {path: sum(clip.path not in there for clip in plans[path].clips) for path in heard.results}
+    for path, n_late in late.items():
+        if n_late:
+            say_warning(f"{path} ends at {heard.results[path]:.2f} s; events that begin later have no clip: {n_late}")
     places = {clip.path: place for place, clip in enumerate(clips)}
     report = CuttingReport(
         clips=tuple(sorted(written, key=lambda clip: places[clip.path])),
         output=output_dir,
-        n_late=n_late,
+        n_late=sum(late.values()),
         failed=tuple(map(str, heard.failures)),
     )
     if result_format == ClipFormat.CSV:
@@ -174,5 +230,16 @@ def cut(
     else:
         as_listed = None if result_format is None else options.ListFormat(result_format)
         write_report(as_listed, plain=report.to_dict, draw=report.print)
-    if heard.failures or n_late:
+    if heard.failures or report.n_late:
         raise typer.Exit(1)
+
+
+def _doubts(table: "Mapping[str, Sequence[Event]]", *, named: "Sequence[str]", has_threshold: bool) -> list[str]:
+    """What a user may not know of a table who asked for classes and scores."""
+    events = [event for found in table.values() for event in found]
+    labels = {event.label for event in events}
+    absent = [name for name in dict.fromkeys(named) if name not in labels]
+    doubts = [f"no events of {', '.join(absent)}"] if absent else []
+    if has_threshold and events and all(event.score is None for event in events):
+        doubts.append("no event has a score, so that --threshold leaves none out")
+    return doubts

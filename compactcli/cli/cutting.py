@@ -1,16 +1,18 @@
 """Events of a table become clips of recordings: where each recording is, and what each clip is called."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compactcli.audio import Piece, cut_audio
+from compactcli.audio import CutRecording, Piece, cut_audio, measure_duration
 from compactcli.cli.folder import MAX_NAME_BYTES
+from compactcli.cli.hearing import hear_each
 from compactcli.cli.inputs import Input, collect_inputs
+from compactcli.cli.options import STDIN
 from compactcli.cli.output import is_there, real_path
 from compactcli.cli.references import match_recordings
-from compactcli.clips import clip_path, is_name
+from compactcli.clips import clip_path, is_name, rest_events
 from compactcli.errors import AudioError, ConfigError
 from compactcli.events import Event
 
@@ -48,41 +50,58 @@ class Source:
 
 
 def find_recordings(
-    table: Mapping[str, Sequence[Event]],
-    chosen: Iterable[str],
+    names: Sequence[str],
     places: Sequence[Path],
     *,
     leave_out: Sequence[Path],
     source: str,
 ) -> dict[str, Source]:
-    """The recordings of the names in a table.
+    """The recordings that a table names.
 
     Args:
-        table: Events by names; where no places are given, names are paths, and what all are in is the deepest folder
-            around them.
-        chosen: Names whose recordings are asked for.
+        names: All of them; where no places are given, they are paths, and what all are in is the deepest folder around.
         places: Files and folders to look for them in; folders that are named are those that recordings are in.
         leave_out: Files and folders that are no recordings.
         source: Name of the table, for messages.
 
     Raises:
-        ConfigError: Places were named, and a name stands for no recording in them, or may stand for several; or none
-            were named, and nothing that is asked for is there.
+        ConfigError: Places were named, and one is not there, or a name stands for no recording in them, or may stand
+            for several; or none were named, and no recording is there.
     """
-    chosen = list(chosen)
     if places:
+        _check_places(places)
         inputs = collect_inputs(places, recursive=True, leave_out=leave_out)
-        found = match_recordings(inputs, chosen, source=source)
+        found = match_recordings(inputs, names, source=source)
         return {name: Source(item=item, inner_path=item.inner_path) for name, item in found.items()}
-    if chosen and not any(_is_path(name) and is_there(Path(name)) for name in chosen):
-        others = "" if len(chosen) == 1 else f" and {len(chosen) - 1} more"
+    paths = [Path(name) for name in names if _is_path(name)]
+    if not any(map(_is_there, paths)):
+        others = "" if len(names) == 1 else f" and {len(names) - 1} more"
         raise ConfigError(
-            f"{source} names {chosen[0]!r}{others}, found no such recording, expected paths that are there",
+            f"{source} names '{names[0]}'{others}, found no such recording, expected paths that are there",
             hint="name the folder of the recordings behind the table, or go to where compact detect was run",
         )
-    paths = [Path(name) for name in table if _is_path(name)]
-    around = os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths]) if paths else os.curdir
-    return {name: _as_source(name, around) for name in chosen}
+    around = os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths])
+    return {name: _as_source(name, around) for name in names}
+
+
+def _check_places(places: Sequence[Path]) -> None:
+    if STDIN in places:
+        raise ConfigError("- is standard input, expected recordings that have names", hint="write it into a file first")
+    missing = [place for place in places if not _is_there(place)]
+    if missing:
+        raise ConfigError(
+            f"{missing[0]} does not exist, expected a recording or a folder of recordings", hint="check the path"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # opening it will say why
+        return True
+    return True
 
 
 def _is_path(name: str) -> bool:
@@ -109,16 +128,51 @@ class Plan:
     clips: list[Clip]
 
 
+def add_rest(
+    table: Mapping[str, Sequence[Event]],
+    sources: Mapping[str, Source],
+    *,
+    label: str,
+    show: Callable[[int, int], None],
+) -> tuple[dict[str, list[Event]], dict[str, Source]]:
+    """What lies between the events of each recording, as events of a class of its own.
+
+    Args:
+        table: All events by the names of their recordings.
+        sources: The recordings.
+        label: Name of the new class.
+        show: Called with the number of recordings done and that of all.
+
+    Returns:
+        The table with them, and the recordings, with an error where one cannot be read.
+    """
+    inputs = list({source.item.path: source.item for source in sources.values()}.values())
+    measured = hear_each(inputs, lambda item: (measure_duration(item.path), None), show=show)
+    with_rest: dict[str, list[Event]] = {}
+    with_errors: dict[str, Source] = {}
+    for name, source in sources.items():
+        path = source.item.path
+        item = replace(source.item, error=measured.failures.get(path))
+        with_errors[name] = replace(source, item=item)
+        duration_s = measured.results.get(path, 0.0)
+        with_rest[name] = [*table[name], *rest_events(table[name], duration_s, label=label)]
+    return with_rest, with_errors
+
+
 def plan_clips(
-    chosen: Mapping[str, Sequence[Event]], sources: Mapping[str, Source], *, folder: Path, margin_s: float
+    chosen: Mapping[str, Sequence[Event]],
+    sources: Mapping[str, Source],
+    *,
+    folder: Path,
+    margin_s: Callable[[Event], float],
 ) -> dict[Path, "Plan"]:
     """What is cut from which recordings.
 
     Args:
         chosen: Events of recordings by their names.
-        sources: The recordings.
+        sources: The recordings; those that cannot be read have a plan whether anything of them is chosen or not.
         folder: Where the clips go.
-        margin_s: Seconds before and after each event.
+        margin_s: Seconds before and after an event.
 
     Returns:
         The plan for each recording by its path; no clip is planned twice.
@@ -128,15 +182,17 @@ def plan_clips(
     """
     plans: dict[Path, Plan] = {}
     clips: dict[Path, Clip] = {}
-    for name, events in chosen.items():
-        item, inner_path = sources[name].item, sources[name].inner_path
+    for name, source in sources.items():
+        item, inner_path, events = source.item, source.inner_path, chosen.get(name, [])
+        if not events and item.error is None:
+            continue
         planned = [
             Clip(
                 path=folder / clip_path(event, inner_path),
                 recording=item.path,
                 event=event,
-                start_s=max(0.0, event.onset - margin_s),
-                stop_s=event.offset + margin_s,
+                start_s=max(0.0, event.onset - margin_s(event)),
+                stop_s=event.offset + margin_s(event),
             )
             for event in events
         ]
@@ -157,12 +213,12 @@ def plan_clips(
 
 
 def _name_error(item: Input, clips: Sequence[Clip]) -> AudioError | None:
-    longest = max(len(os.fsencode(clip.path.name)) for clip in clips)
+    longest = max((len(os.fsencode(part)) for clip in clips for part in clip.path.parts), default=0)
     if longest <= MAX_NAME_BYTES:
         return None
     return AudioError(
         f"a clip of {item.path} would have a name of {longest} bytes, expected at most {MAX_NAME_BYTES}",
-        hint="rename the recording",
+        hint="rename the recording, or the class",
         code="name-too-long",
     )
 
@@ -186,27 +242,35 @@ def check_clips(clips: Sequence[Clip], *, overwrite: bool) -> None:
         more = f" and {len(there) - 1} more clips are" if len(there) > 1 else " is"
         raise ConfigError(
             f"{there[0]}{more} there already, expected new names",
-            hint="add --overwrite to replace what is there, or choose another folder",
+            hint="add --skip-existing to keep what is there, --overwrite to replace it, or choose another folder",
             code="output-exists",
         )
 
 
-def cut_recording(plan: Plan, *, on_written: Callable[[Clip], None]) -> str | None:
+def cut_recording(plan: Plan, *, keep: bool, on_written: Callable[[Clip], None]) -> CutRecording:
     """Write the clips of one recording.
 
     Args:
         plan: What to cut.
+        keep: Whether clips that are there already are left as they are.
         on_written: Called with each clip that is there.
 
     Returns:
-        What is wrong with the recording where it is damaged, or None.
+        What was found out about the recording.
 
     Raises:
         AudioError: The recording cannot be read.
         CompactError: A clip cannot be written.
     """
     planned = {clip.path: clip for clip in plan.clips}
-    pieces = [Piece(start_s=clip.start_s, stop_s=clip.stop_s, path=clip.path) for clip in planned.values()]
+    kept = [clip for clip in plan.clips if keep and is_there(clip.path)]
+    for clip in kept:
+        del planned[clip.path]
+        on_written(replace(clip, stop_s=clip.start_s + measure_duration(clip.path)))
+    pieces = [
+        Piece(start_s=clip.start_s, stop_s=clip.stop_s, onset_s=clip.event.onset, path=path)
+        for path, clip in planned.items()
+    ]
     return cut_audio(
         plan.item.path, pieces, on_written=lambda piece: on_written(replace(planned[piece.path], stop_s=piece.stop_s))
     )

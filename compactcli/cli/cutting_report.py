@@ -1,7 +1,5 @@
 """What ``compact cut`` has written, as plain values, as a table of clips and as a table for eyes."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from rich.text import Text
 from compactcli.cli.console import printable
 from compactcli.cli.cutting import Clip
 from compactcli.cli.render import plain_table
+from compactcli.formats.tables import csv_row
 
 COLUMNS = ("path", "recording", "label", "onset", "offset", "score", "start", "stop")
 
@@ -43,12 +42,8 @@ class CuttingReport:
 
     def to_csv(self) -> str:
         """A row for each clip; the score of an event that people have labelled is empty."""
-        buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for clip in self.clips:
-            writer.writerow(_values(clip))
-        return buffer.getvalue()
+        rows = [["" if value is None else str(value) for value in _values(clip).values()] for clip in self.clips]
+        return csv_row(*COLUMNS) + "".join(csv_row(*row) for row in rows)
 
     def print(self, console: Console) -> None:
         """Draw it for people, a row for each class."""

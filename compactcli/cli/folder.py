@@ -37,6 +37,16 @@ WHOLE, FAILED, DAMAGED, OTHER, FOREIGN = "whole", "failed", "damaged", "other", 
 RECORD_BEGINS = b'{"schema":'
 
 
+def check_not_stdout(folder: Path) -> None:
+    """Refuse the word for standard output in the place of a folder.
+
+    Raises:
+        ConfigError: It is ``-``.
+    """
+    if folder == STDIN:
+        raise ConfigError("--output-dir - would be standard output, expected a folder", hint="name a folder")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResultFolder:
     """A folder for one file per recording and format.
@@ -82,10 +92,7 @@ class ResultFolder:
         Raises:
             ConfigError: The first such result.
         """
-        if self.folder == STDIN:
-            raise ConfigError(
-                "--output-dir - would be standard output, expected a folder", hint="use --output -, or name a folder"
-            )
+        check_not_stdout(self.folder)
         if is_there(self.folder) and not self.folder.is_dir():
             raise ConfigError(
                 f"--output-dir {self.folder} is not a folder, expected one, or a new name", hint="name a folder"

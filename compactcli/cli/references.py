@@ -49,7 +49,7 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
     if b"\0" in data:
         raise ConfigError(
             f"{name} is not text in UTF-8, expected a table of events",
-            hint="save it as text in UTF-8, with tabs between the columns",
+            hint="save it as text in UTF-8",
         )
     table = read_events(data.decode("utf-8", "surrogateescape"), source)
     if not table:
@@ -195,5 +195,5 @@ def _unmatched(names: Sequence[str], inputs: Sequence[Input], *, source: str) ->
         )
     return ConfigError(
         f"{source} names '{names[0]}'{others}, found no such recording, expected every recording that it names",
-        hint="name the folder that holds it, or take its rows out of the table: its labels would be lost",
+        hint="name the folder that holds it, or take its rows out of the table",
     )

@@ -2,7 +2,7 @@
 
 from compactcli.errors import ManifestError
 from compactcli.events import Event
-from compactcli.formats.fields import escape, read_event, show_header, split_lines, unescape
+from compactcli.formats.fields import escape, make_event, read_score, read_times, show_header, split_lines, unescape
 from compactcli.records import NAMELESS, Record, rounded_events
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
@@ -42,7 +42,8 @@ def read_events_tsv(text: str, source: str) -> dict[str, list[Event]]:
     Args:
         text: Table with a header line that names at least filename, onset, offset and event_label, in any order;
             fields are separated by tabs. In file names and labels ``\t``, ``\n``, ``\r`` and ``\\`` stand for one
-            character each; other backslashes are kept. Empty lines are skipped.
+            character each; other backslashes are kept. Where there is a column score, it is read too. Empty lines are
+            skipped.
         source: Name of the table for messages.
 
     Returns:
@@ -81,5 +82,7 @@ def read_events_tsv(text: str, source: str) -> dict[str, list[Event]]:
         if onset or offset or label:
             if not label:
                 raise ManifestError(f"{where} has no event_label")
-            events.append(read_event(onset, offset, unescape(label), where=where))
+            onset_s, offset_s = read_times(onset, offset, where=where)
+            score = read_score(row.get("score", ""))
+            events.append(make_event(onset_s, offset_s, unescape(label), where=where, score=score))
     return table

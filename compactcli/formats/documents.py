@@ -9,6 +9,9 @@ from compactcli.events import Event
 from compactcli.formats.fields import make_event
 from compactcli.records import SCHEMA, Record
 
+# seconds beyond which there is no recording, and float64 still holds them
+LARGEST_NUMBER = 1e12
+
 
 class JsonWriter:
     """One JSON array with a record a line."""
@@ -57,7 +60,7 @@ def read_events_json(text: str, source: str) -> dict[str, list[Event]]:
     r"""Read the events of records that ``JsonWriter`` or ``JsonLinesWriter`` wrote.
 
     Args:
-        text: One array of records, or a record a line; empty lines are skipped.
+        text: One array of records, or one record after the other, as ``jq`` writes them too.
         source: Name of the document for messages.
 
     Returns:
@@ -89,28 +92,33 @@ def read_events_json(text: str, source: str) -> dict[str, list[Event]]:
 
 
 def _parse_records(text: str, source: str) -> list[Any]:
-    text = text.removeprefix("\ufeff")
-    if text.lstrip().startswith("["):
-        return list(_parse(text, source))
-    # only line feeds end a line: str.splitlines would also cut at others, which names may hold
-    lines = enumerate(text.split("\n"), start=1)
-    return [_parse(line, f"{source} line {number}") for number, line in lines if line.strip()]
-
-
-def _parse(text: str, where: str) -> Any:
+    """Values one after the other, those of arrays one by one, however the text is broken into lines."""
+    decoder = json.JSONDecoder()
+    records: list[Any] = []
+    position = 1 if text.startswith("\ufeff") else 0
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ManifestError(f"{where} is no JSON ({error}), expected records of compact detect") from error
+        while rest := re.compile(r"\s*(?=\S)").match(text, position):
+            value, position = decoder.raw_decode(text, rest.end())
+            records += value if isinstance(value, list) else [value]
+    except json.JSONDecodeError as error:
+        raise ManifestError(
+            f"{source} line {error.lineno} is no JSON ({error.msg}), expected records of compact detect"
+        ) from error
+    except RecursionError as error:
+        raise ManifestError(f"{source} is nested too deeply, expected records of compact detect") from error
+    return records
 
 
 def _read_event(values: Any, *, where: str) -> Event:
     fields = values if isinstance(values, dict) else {}
     onset, offset, score = fields.get("onset"), fields.get("offset"), fields.get("score")
-    if not (_is_number(onset) and _is_number(offset) and (score is None or _is_number(score))):
+    label = fields.get("label", "")
+    is_scored = score is None or _is_number(score)
+    if not (_is_number(onset) and _is_number(offset) and isinstance(label, str) and is_scored):
         raise ManifestError(f"{where} is {values!r:.100}, expected onset and offset in seconds, a label and a score")
-    return make_event(onset, offset, str(fields.get("label") or ""), score=score, where=where)
+    return make_event(onset, offset, label, score=score, where=where)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # whole numbers of JSON have no end
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER

@@ -91,6 +91,20 @@ def read_event(onset: str, offset: str, label: str, *, where: str, score: str = 
     return make_event(onset_s, offset_s, label, where=where, score=score_of_event)
 
 
+def read_score(text: str) -> float | None:
+    """The score of an event in a table of another program; None where there is none, or none from 0 to 1.
+
+    Example:
+        >>> [read_score(text) for text in ("0.25", "", "87")]
+        [0.25, None, None]
+    """
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    return score if 0 <= score <= 1 else None
+
+
 def read_times(onset: str, offset: str, *, where: str) -> tuple[float, float]:
     """Two numbers of seconds; see ``read_event``."""
     try:

@@ -2,7 +2,15 @@
 
 from compactcli.errors import ManifestError
 from compactcli.events import Event
-from compactcli.formats.fields import from_pictures, make_event, read_times, show_header, split_lines, to_pictures
+from compactcli.formats.fields import (
+    from_pictures,
+    make_event,
+    read_score,
+    read_times,
+    show_header,
+    split_lines,
+    to_pictures,
+)
 from compactcli.records import NAMELESS, Record, rounded_events
 
 BEGIN, END, FILE_OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -21,6 +29,8 @@ COLUMNS = (
 )
 # where a table may name the recordings, best first
 NAME_COLUMNS = ("Begin Path", "Begin File")
+# where one may say how sure its events are: here, and in the tables of BirdNET-Analyzer
+SCORE_COLUMNS = ("Score", "Confidence")
 
 
 class RavenWriter:
@@ -72,8 +82,8 @@ def read_raven_table(text: str, source: str, *, label_column: str = "Annotation"
 
     Args:
         text: Table with a header line that names at least Begin Time (s), End Time (s) and the label, in any order;
-            fields are separated by tabs. Where a selection has a row for each view, the first counts. Empty lines are
-            skipped.
+            fields are separated by tabs. Where a selection has a row for each view, the first counts. The columns Score
+            or Confidence are read where they are there. Empty lines are skipped.
         source: Name of the table for messages.
         label_column: Column of the labels.
 
@@ -128,7 +138,8 @@ def _read_row(row: dict[str, str], label: str, *, where: str) -> Event:
         onset, _ = read_times(row[FILE_OFFSET], row[END], where=where)
         # late in a long table the difference of two sums is not exact; the microsecond is
         begin, end = onset, round(onset + (end - begin), 6)
-    return make_event(begin, end, label, where=where)
+    score = next((row[name] for name in SCORE_COLUMNS if name in row), "")
+    return make_event(begin, end, label, where=where, score=read_score(score))
 
 
 def _microseconds(time_s: float) -> int:

@@ -1,12 +1,18 @@
 """Tables of events, whichever program wrote them: what it is shows in how it begins."""
 
+import csv
+from collections.abc import Sequence
+
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.dcase import EVENT_COLUMNS, read_events_tsv
 from compactcli.formats.documents import read_events_json
 from compactcli.formats.fields import show_header, split_lines
-from compactcli.formats.raven import BEGIN, NAME_COLUMNS, read_raven_table
+from compactcli.formats.raven import BEGIN, FILE_OFFSET, NAME_COLUMNS, read_raven_table
 from compactcli.formats.tables import NEEDED_COLUMNS, read_events_csv
+
+# of CSV: what compact writes, and what spreadsheets make of it
+SEPARATORS = ",;\t"
 
 
 def read_events(text: str, source: str) -> dict[str, list[Event]]:
@@ -20,7 +26,7 @@ def read_events(text: str, source: str) -> dict[str, list[Event]]:
         Events of each recording, recordings and events in the order of the table.
 
     Raises:
-        ManifestError: It is none of these, is damaged, or does not say which recordings its events are in.
+        ManifestError: It is none of these, is damaged, or does not say where in which recordings its events are.
 
     Example:
         >>> read_events("filename\tonset\toffset\tevent_label\na.wav\t0.5\t1\tdog\n", "truth.tsv")
@@ -31,14 +37,10 @@ def read_events(text: str, source: str) -> dict[str, list[Event]]:
     first_line = split_lines(text)[0]
     columns = first_line.split("\t")
     if BEGIN in columns:
-        if not set(NAME_COLUMNS) & set(columns):
-            raise ManifestError(
-                f"{source} has none of the columns {list(NAME_COLUMNS)}, expected one that names the recordings",
-                hint="let Raven show that column in the table before it is saved",
-            )
-        return read_raven_table(text, source)
-    if set(NEEDED_COLUMNS) <= set(first_line.split(",")):
-        return read_events_csv(text, source)
+        return _read_raven(text, source, columns)
+    for separator in SEPARATORS:
+        if set(NEEDED_COLUMNS) <= set(next(csv.reader([first_line], delimiter=separator), [])):
+            return read_events_csv(text, source, separator=separator)
     if not set(EVENT_COLUMNS) & set(columns):
         raise ManifestError(
             f"{source} begins with {show_header(columns)}, expected a table of events",
@@ -46,3 +48,19 @@ def read_events(text: str, source: str) -> dict[str, list[Event]]:
             "line of a table names its columns",
         )
     return read_events_tsv(text, source)
+
+
+def _read_raven(text: str, source: str, columns: Sequence[str]) -> dict[str, list[Event]]:
+    if not set(NAME_COLUMNS) & set(columns):
+        raise ManifestError(
+            f"{source} has none of the columns {list(NAME_COLUMNS)}, expected one that names the recordings",
+            hint="let Raven show that column in the table before it is saved",
+        )
+    table = read_raven_table(text, source)
+    if len(table) > 1 and FILE_OFFSET not in columns:
+        raise ManifestError(
+            f"{source} names {len(table)} recordings and lacks the column '{FILE_OFFSET}', without which its times may "
+            "run on from one recording to the next",
+            hint="let Raven show that column in the table before it is saved",
+        )
+    return table

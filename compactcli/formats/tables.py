@@ -21,17 +21,17 @@ class SceneCsvWriter:
 
     def begin(self) -> str:
         """The column names."""
-        return _csv_row("path", "status", "duration", "start", "stop", "rank", "label", "score", "error")
+        return csv_row("path", "status", "duration", "start", "stop", "rank", "label", "score", "error")
 
     def record(self, record: Record) -> str:
         """The rows of one input."""
         head = (record.path, record.status, _seconds(record.duration))
         rows = [
-            _csv_row(*head, _seconds(start), _seconds(stop), str(rank), label, f"{score:.4f}", record.error)
+            csv_row(*head, _seconds(start), _seconds(stop), str(rank), label, f"{score:.4f}", record.error)
             for start, stop, scenes in _stretches(record)
             for rank, (label, score) in enumerate(scenes, start=1)
         ]
-        return "".join(rows) or _csv_row(*head, "", "", "", "", "", record.error)
+        return "".join(rows) or csv_row(*head, "", "", "", "", "", record.error)
 
     def end(self) -> str:
         """Nothing."""
@@ -47,7 +47,7 @@ class EventCsvWriter:
 
     def begin(self) -> str:
         """The column names."""
-        return _csv_row("path", "status", "duration", "onset", "offset", "label", "score", "error")
+        return csv_row("path", "status", "duration", "onset", "offset", "label", "score", "error")
 
     def record(self, record: Record) -> str:
         """The rows of one input."""
@@ -55,21 +55,22 @@ class EventCsvWriter:
         rows = []
         for event in rounded_events(record.events or ()):
             score = "" if event.score is None else f"{event.score:.4f}"
-            rows.append(_csv_row(*head, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label, score, record.error))
-        return "".join(rows) or _csv_row(*head, "", "", "", "", record.error)
+            rows.append(csv_row(*head, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label, score, record.error))
+        return "".join(rows) or csv_row(*head, "", "", "", "", record.error)
 
     def end(self) -> str:
         """Nothing."""
         return ""
 
 
-def read_events_csv(text: str, source: str) -> dict[str, list[Event]]:
+def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str, list[Event]]:
     r"""Read a table as ``EventCsvWriter`` writes it.
 
     Args:
         text: Table with a header line that names at least path, onset, offset and label, in any order; score and status
-            are read where they are there.
+            are read where they are there. Rows of empty fields are skipped.
         source: Name of the table for messages.
+        separator: What stands between fields; spreadsheets write semicolons where the decimal point is a comma.
 
     Returns:
         Events of each recording, recordings and events in the order of the table. A row whose onset, offset and label
@@ -83,7 +84,7 @@ def read_events_csv(text: str, source: str) -> dict[str, list[Event]]:
         >>> read_events_csv("path,onset,offset,label\na.wav,0.5,1,dog\nb.wav,,,\n", "events.csv")
         {'a.wav': [Event(onset=0.5, offset=1.0, label='dog', score=None)], 'b.wav': []}
     """
-    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=separator, strict=True)
     table: dict[str, list[Event]] = {}
     try:
         header = next(rows, [])
@@ -95,7 +96,7 @@ def read_events_csv(text: str, source: str) -> dict[str, list[Event]]:
             )
         for fields in rows:
             where = f"{source} line {rows.line_num}"
-            if not fields:
+            if not any(fields):
                 continue
             if len(fields) != len(header):
                 raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
@@ -126,8 +127,8 @@ def _seconds(duration: float | None) -> str:
     return "" if duration is None else f"{duration:.3f}"
 
 
-def _csv_row(*fields: str) -> str:
-    """Quoting as in RFC 4180; lines end with LF alone, because shell tools take CR for part of the last field."""
+def csv_row(*fields: str) -> str:
+    """A row, quoted as in RFC 4180; lines end with LF alone, because shell tools take CR for part of the last field."""
     buffer = io.StringIO(newline="")
     # CRLF makes the csv module quote fields that hold a CR or an LF
     csv.writer(buffer, lineterminator="\r\n").writerow(fields)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from compactcli.errors import ConfigError, require
 DEFAULT_TOP_K = 3
 # a frame is judged by 2.8 s on either side of it: within less than a second nothing is decided anew
 SHORTEST_STRETCH_S = 1.0
+# thirty years, longer than any recording
+LONGEST_STRETCH_S = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +22,11 @@ class ScenePlan:
 
     Args:
         top_k: Scenes to name, best first, at least 1.
-        every_s: Seconds of the stretches whose scenes are named too, at least ``SHORTEST_STRETCH_S``; None names those
-            of the whole recording alone.
+        every_s: Seconds of the stretches whose scenes are named too, from ``SHORTEST_STRETCH_S`` to
+            ``LONGEST_STRETCH_S``; None names those of the whole recording alone.
 
     Raises:
-        ConfigError: One of the two is too small, or the stretches have no end.
+        ConfigError: One of the two is out of its range.
     """
 
     top_k: int = DEFAULT_TOP_K
@@ -34,8 +35,8 @@ class ScenePlan:
     def __post_init__(self) -> None:
         require(self.top_k >= 1, f"top_k is {self.top_k}, expected at least 1 scene")
         require(
-            self.every_s is None or SHORTEST_STRETCH_S <= self.every_s < math.inf,
-            f"every is {self.every_s}, expected at least {SHORTEST_STRETCH_S:g} second",
+            self.every_s is None or SHORTEST_STRETCH_S <= self.every_s <= LONGEST_STRETCH_S,
+            f"every is {self.every_s}, expected {SHORTEST_STRETCH_S:g} to {LONGEST_STRETCH_S:,.0f} seconds",
         )
 
 
