@@ -15,7 +15,7 @@ from compactcli.config import CalibrationConfig
 from compactcli.errors import ConfigError
 from compactcli.inference import classify_recording
 from compactcli.inference.planning import ScenePlan
-from compactcli.inference.stretches import StretchSums
+from compactcli.inference.stretches import StretchMeans
 
 RATE = 16000
 
@@ -86,7 +86,7 @@ def test_a_rest_of_less_than_a_second_belongs_to_the_stretch_before_it(duration_
 def test_stretches_tile_the_recording_and_count_every_frame_once(n_samples, every_s):
     clock = CONFIG.clock
     logits = np.random.default_rng(0).standard_normal((clock.n_frames(n_samples), 3)).astype(np.float32)
-    sums = StretchSums(every_s, CONFIG)
+    sums = StretchMeans(every_s, clock)
     counts = []
     for frame in logits:
         sums.push(frame[None])

@@ -1,5 +1,6 @@
 """One recording of any length is heard by a model; memory stays flat however long it is."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ import numpy.typing as npt
 from compactcli.audio import DEFAULT_LIMITS, AudioLimits, Waveform
 from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.detection import EventDecoder
-from compactcli.engine.base import Engine
+from compactcli.engine.base import Engine, LogitChunk
 from compactcli.errors import require
 from compactcli.events import Event, sort_events
-from compactcli.inference.planning import DetectionPlan
-from compactcli.inference.stretches import StretchScores, StretchSums
+from compactcli.inference.planning import LONGEST_STRETCH_S, DetectionPlan
+from compactcli.inference.stretches import StretchMeans, StretchScores
 from compactcli.pictures import Picture
 from compactcli.scores import FrameLevels, FrameScores, SceneScores
 from compactcli.timing import FrameClock
@@ -122,46 +123,84 @@ def listen(
         promised_s: Seconds in all as the header says, or None where it does not know.
     """
     config = engine.config
-    times = StageTimes() if listening.times is None else listening.times
     decoder = None if plan is None else EventDecoder(plan.detection, plan.classes, config.clock)
     pieces = None if plan is None or listening.on_frames is None else _Pieces(plan, config.clock, listening.on_frames)
     columns = [] if plan is None else list(plan.columns)
-    stretches = None if every_s is None else StretchSums(every_s, config)
-    scene_logits = np.zeros(len(config.scenes), np.float64)
-    n_samples = 0
-    n_frames = 0
+    whole = StretchMeans(LONGEST_STRETCH_S, config.clock)
+    stretches = None if every_s is None else StretchMeans(every_s, config.clock)
     events: list[Event] = []
-
-    def counted() -> Iterator[Waveform]:
-        nonlocal n_samples
-        for block in heard_blocks(blocks, gain_db=listening.gain_db, times=times):
-            n_samples += len(block)
-            yield block
-
-    started, decoded_before_s = time.perf_counter(), times.decode_s
-    for chunk in engine.stream(counted()):
-        n_frames += len(chunk.scenes)
-        scene_logits += chunk.scenes.sum(axis=0, dtype=np.float64)
-        if stretches is not None:
-            stretches.push(chunk.scenes)
+    hearing = Hearing(blocks, engine, listening=listening, promised_s=promised_s)
+    with hearing.timed():
+        for chunk in hearing:
+            for means in filter(None, (whole, stretches)):
+                means.push(chunk.scenes)
+            if decoder is not None:
+                probabilities = event_probabilities(chunk.events, config.calibration)[:, columns]
+                events += decoder.push(probabilities)
+                if pieces is not None:
+                    pieces.push(probabilities)
         if decoder is not None:
-            probabilities = event_probabilities(chunk.events, config.calibration)[:, columns]
-            events += decoder.push(probabilities)
-            if pieces is not None:
-                pieces.push(probabilities)
-        if listening.on_progress is not None:
-            listening.on_progress(config.clock.frames_to_s(n_frames), promised_s)
-    if decoder is not None:
-        events += decoder.finish(n_samples)
-    if pieces is not None:
-        pieces.finish(n_samples)
-    times.inference_s += time.perf_counter() - started - (times.decode_s - decoded_before_s)
-    probabilities_of_scenes = scene_probabilities(scene_logits / n_frames, config.calibration)
+            events += decoder.finish(hearing.n_samples)
+        if pieces is not None:
+            pieces.finish(hearing.n_samples)
+
+    def scored(means: StretchMeans) -> list[StretchScores]:
+        return [
+            (start, SceneScores(probabilities=scene_probabilities(mean, config.calibration), classes=config.scenes))
+            for start, mean in means.finish(hearing.n_samples)
+        ]
+
+    [(_, scenes)] = scored(whole)
     return Findings(
-        scenes=SceneScores(probabilities=probabilities_of_scenes, classes=config.scenes),
-        stretches=None if stretches is None else stretches.finish(n_samples),
+        scenes=scenes,
+        stretches=None if stretches is None else scored(stretches),
         events=None if plan is None else tuple(sort_events(events)),
     )
+
+
+class Hearing:
+    """What a model gives of one recording, piece by piece; whoever listens is told how far it is.
+
+    Args:
+        blocks: Consecutive mono pieces at the model's sample rate, at least one sample in all.
+        engine: The loaded model.
+        listening: The gain, and who is told how far it is.
+        promised_s: Seconds in all as the header says, or None where it does not know.
+
+    Attributes:
+        n_samples: Heard so far.
+    """
+
+    def __init__(
+        self, blocks: Iterable[Waveform], engine: Engine, *, listening: Listening, promised_s: float | None
+    ) -> None:
+        self.n_samples = 0
+        self._blocks = blocks
+        self._engine = engine
+        self._listening = listening
+        self._promised_s = promised_s
+        self._times = StageTimes() if listening.times is None else listening.times
+
+    def __iter__(self) -> Iterator[LogitChunk]:
+        """Consecutive chunks of logits."""
+        n_frames = 0
+        for chunk in self._engine.stream(self._counted()):
+            n_frames += len(chunk.events)
+            yield chunk
+            if self._listening.on_progress is not None:
+                self._listening.on_progress(self._engine.config.clock.frames_to_s(n_frames), self._promised_s)
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """What is done inside counts as inference, but for decoding."""
+        started, decoded_before_s = time.perf_counter(), self._times.decode_s
+        yield
+        self._times.inference_s += time.perf_counter() - started - (self._times.decode_s - decoded_before_s)
+
+    def _counted(self) -> Iterator[Waveform]:
+        for block in heard_blocks(self._blocks, gain_db=self._listening.gain_db, times=self._times):
+            self.n_samples += len(block)
+            yield block
 
 
 class _Pieces:
