@@ -13,15 +13,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compactcli.inference import classify, detect, load_model
+    from compactcli.inference import classify, detect, embed, load_embedder, load_model
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "classify", "detect", "load_model"]
+__all__ = ["__version__", "classify", "detect", "embed", "load_embedder", "load_model"]
 
 _HOMES = {
     "classify": "compactcli.inference",
     "detect": "compactcli.inference",
+    "embed": "compactcli.inference",
+    "load_embedder": "compactcli.inference",
     "load_model": "compactcli.inference",
 }
 

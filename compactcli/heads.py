@@ -1,7 +1,5 @@
 """The heads of a model, taken off and put on: its network stays as it is."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,8 +35,7 @@ class LinearHead:
         return {f"{name}.weight": np.ascontiguousarray(self.weight)[:, :, None], f"{name}.bias": self.bias}
 
 
-@contextlib.contextmanager
-def open_embedder(folder: Path, *, device: str = "auto") -> Iterator[Engine]:
+def load_embedder(folder: Path, *, device: str = "auto") -> Engine:
     """An engine that gives the embeddings of frames for their event logits.
 
     The embedding is what both heads of a model see of a frame. An event head that is the identity lets it through, so
@@ -63,7 +60,7 @@ def open_embedder(folder: Path, *, device: str = "auto") -> Iterator[Engine]:
     )
     with temporary_folder() as place:
         write_heads(folder, place, config, scenes=nothing, events=identity)
-        yield load_engine(place, device=device)
+        return load_engine(place, device=device)
 
 
 def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: LinearHead, events: LinearHead) -> None:

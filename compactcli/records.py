@@ -31,6 +31,21 @@ class Stretch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vector:
+    """What the network makes of a part of a recording, before it decides what that is.
+
+    Args:
+        start: Seconds from the start of the recording.
+        stop: Seconds; where the next part starts, or the recording ends.
+        values: Mean embedding of its frames.
+    """
+
+    start: float
+    stop: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """What became of one input; failures have one too.
 
@@ -45,6 +60,7 @@ class Record:
         scenes: Of the whole recording; None unless scenes were classified.
         stretches: Its parts from start to end; None unless scenes of parts were asked for.
         events: Events by onset; None unless events were detected.
+        vectors: Embeddings of the recording, or of its parts from start to end; None unless they were asked for.
 
     Raises:
         ConfigError: The status is not one of the three, or does not fit the error.
@@ -60,6 +76,7 @@ class Record:
     scenes: Scenes | None = None
     stretches: tuple[Stretch, ...] | None = None
     events: tuple[Event, ...] | None = None
+    vectors: tuple[Vector, ...] | None = None
 
     def __post_init__(self) -> None:
         require(self.status in STATUSES, f"a record has status '{self.status}', expected one of {list(STATUSES)}")
@@ -76,7 +93,7 @@ class Record:
         return "" if self.status == "ok" else f"{self.error_code}: {self.error_message}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON values: schema 1, scores with 4 decimals, times in seconds with 3.
+        """The record as plain JSON values: schema 1, scores with 4 decimals, seconds with 3, embeddings with 5.
 
         Example:
             >>> Record(path="a.wav", duration=1.0, sample_rate=8000, model="m", scenes=(("rain", 0.5),)).to_dict()
@@ -100,6 +117,8 @@ class Record:
             values["stretches"] = [_stretch_values(stretch) for stretch in self.stretches]
         if self.events is not None:
             values["events"] = [_event_values(event) for event in rounded_events(self.events)]
+        if self.vectors is not None:
+            values["vectors"] = [_vector_values(vector) for vector in self.vectors]
         return values
 
 
@@ -144,3 +163,8 @@ def _stretch_values(stretch: Stretch) -> dict[str, Any]:
 def _event_values(event: Event) -> dict[str, Any]:
     score = None if event.score is None else _score(event.score)
     return {"onset": event.onset, "offset": event.offset, "label": event.label, "score": score}
+
+
+def _vector_values(vector: Vector) -> dict[str, Any]:
+    values = [round(float(value), 5) for value in vector.values]
+    return {"start": _seconds(vector.start), "stop": _seconds(vector.stop), "values": values}

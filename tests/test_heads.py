@@ -16,7 +16,7 @@ from compactcli.engine import load_engine
 from compactcli.errors import ModelError
 from compactcli.evaluation import hear
 from compactcli.graph import network_model
-from compactcli.heads import LinearHead, open_embedder, write_heads
+from compactcli.heads import LinearHead, load_embedder, write_heads
 from compactcli.plainjson import to_json
 
 SIZE = 8
@@ -36,8 +36,7 @@ def heads():
 
 def test_an_embedder_gives_the_embeddings_of_the_network(folder, noise):
     waveform = noise(1.3)
-    with open_embedder(folder, device="cpu") as embedder:
-        embeddings = hear(embedder, waveform).events
+    embeddings = hear(load_embedder(folder, device="cpu"), waveform).events
     heard = hear(load_engine(folder, device="cpu"), waveform)
     head = make_network().event_head
     with torch.no_grad():
@@ -53,8 +52,7 @@ def test_a_model_gets_other_heads(engine, folder, heads, noise, tmp_path):
     mine = load_engine(tmp_path / "mine", device="cpu", engine=engine)
     assert (mine.config.scenes, mine.config.events) == (("wren", "rain", "nothing"), ("wren", "rain"))
     waveform = noise(1.3)
-    with open_embedder(folder, device="cpu") as embedder:
-        embeddings = hear(embedder, waveform).events
+    embeddings = hear(load_embedder(folder, device="cpu"), waveform).events
     heard = hear(mine, waveform)
     np.testing.assert_allclose(heard.events, embeddings @ events.weight.T + events.bias, atol=1e-3)
     np.testing.assert_allclose(heard.scenes, (embeddings @ scenes.weight.T + scenes.bias).mean(axis=0), atol=1e-3)
@@ -83,8 +81,8 @@ def test_weights_that_make_no_model(change, message, folder, tmp_path):
     weights = weights_of(folder)
     change(weights)
     broken = write_model(folder, tmp_path / "broken", save(weights))
-    with pytest.raises(ModelError, match=message), open_embedder(broken):
-        pass
+    with pytest.raises(ModelError, match=message):
+        load_embedder(broken)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +108,8 @@ def test_weights_beside_a_graph_that_does_without_them(data, message, folder, tm
     graph = network_model(config, (folder / "model.safetensors").read_bytes()).SerializeToString()
     broken = write_model(folder, tmp_path / "broken", data(weights_of(folder)), graph=graph)
     load_engine(broken, device="cpu")
-    with pytest.raises(ModelError, match=message), open_embedder(broken, device="cpu"):
-        pass
+    with pytest.raises(ModelError, match=message):
+        load_embedder(broken, device="cpu")
 
 
 def weights_of(folder):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from compactcli.errors import AudioError
 from compactcli.events import Event
 from compactcli.formats import FORMATS
-from compactcli.inference import classify_recording, detect_recording, error_record
+from compactcli.inference import classify_recording, detect_recording, embed_recording, error_record
 from compactcli.records import STATUSES, Record
 
 SCHEMA = json.loads((resources.files("compactcli") / "record.schema.json").read_text(encoding="utf-8"))
@@ -34,6 +34,7 @@ DETECTED = {
     "events": [{"onset": 0.4, "offset": 1.2, "label": "dog", "score": 0.9877}],
 }
 STRETCH = {"start": 0, "stop": 12.346, "scenes": DETECTED["scenes"]}
+VECTOR = {"start": 0, "stop": 12.346, "values": [0.5, -1]}
 CUT = DETECTED | {"status": "partial", "error": {"code": "damaged", "message": "street.wav stops at 3 s"}}
 FAILED = {
     "schema": 1,
@@ -71,6 +72,7 @@ def records(write_recording, tone):
     return {
         "classified": classify_recording(whole, engine),
         "stretches": classify_recording(whole, engine, every_s=1.0),
+        "embedded": embed_recording(whole, engine),
         "detected": detect_recording(whole, engine),
         "silent": detect_recording(write_recording("silent.wav", np.zeros(16000, np.float32)), engine),
         "cut": detect_recording(cut, engine),
@@ -85,7 +87,7 @@ def test_records_of_every_status_fit(records):
 
 
 def test_every_field_is_described_and_every_description_has_a_field(records):
-    values = as_written(records["stretches"]) | as_written(records["cut"])
+    values = as_written(records["stretches"]) | as_written(records["embedded"]) | as_written(records["cut"])
     assert set(SCHEMA["properties"]) == set(values)
     assert set(SCHEMA["properties"]["status"]["enum"]) == set(STATUSES)
     scenes = SCHEMA["$defs"]["scenes"]["items"]["properties"]
@@ -170,6 +172,12 @@ def test_no_field_may_be_missing(record, name):
         (FAILED, {"error": None}, "None is not of type 'object'"),
         (FAILED, {"status": "ok", "error": None}, "None is not of type 'number'"),
         (FAILED, {"scenes": DETECTED["scenes"]}, "False schema does not allow"),
+        (DETECTED, {"vectors": []}, r"\[\] should be non-empty"),
+        (DETECTED, {"vectors": [VECTOR | {"values": []}]}, r"\[\] should be non-empty"),
+        (DETECTED, {"vectors": [VECTOR | {"values": ["1"]}]}, "'1' is not of type 'number'"),
+        (DETECTED, {"vectors": [VECTOR | {"start": -1}]}, "-1 is less than the minimum of 0"),
+        (DETECTED, {"vectors": [VECTOR | {"label": "x"}]}, "'label' was unexpected"),
+        (FAILED, {"vectors": [VECTOR]}, "False schema does not allow"),
         (FAILED, {"stretches": [STRETCH]}, "False schema does not allow"),
         (FAILED, {"events": []}, "False schema does not allow"),
         (FAILED, {"duration": math.inf, "sample_rate": "16 kHz"}, "'16 kHz' is not of type 'integer'"),

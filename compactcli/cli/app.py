@@ -17,6 +17,7 @@ from compactcli.cli.classify import classify
 from compactcli.cli.console import stdout_is_terminal
 from compactcli.cli.cut import cut
 from compactcli.cli.detect import detect
+from compactcli.cli.embed import embed
 from compactcli.cli.evaluate import evaluate
 from compactcli.cli.export import export
 from compactcli.cli.features import features
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command()(detect)
 app.command()(features)
+app.command()(embed)
 app.command()(plot)
 app.command()(cut)
 app.command()(learn)

@@ -22,7 +22,7 @@ from compactcli.formats import FORMATS, SUFFIXES
 # these say that a recording failed; a file of another format would look as if there was nothing in the recording
 HOLDS_FAILURES = frozenset({"json", "jsonl"})
 # and these, in the record of a recording that did not fail, which command wrote it: the first whose list is there
-HOLDS = {"detect": "events", "classify": "scenes"}
+HOLDS = {"detect": "events", "classify": "scenes", "embed": "vectors"}
 # seconds that the header of a recording may promise more or less than was heard of it
 SAME_DURATION_S = 0.5
 MAX_NAME_BYTES = 255

@@ -61,8 +61,8 @@ def learn(
 
     for package in ("safetensors", "scipy", "threadpoolctl", "onnx"):
         require_package(package, purpose="compact learn")
-    from compactcli.heads import open_embedder, write_heads
-    from compactcli.learning import check_classes, embed_noise, embed_recording, frames_each, learn_heads
+    from compactcli.heads import load_embedder, write_heads
+    from compactcli.learning import check_classes, frames_each, hear_example, hear_noise, learn_heads
 
     found, n_outside = _find_classes(folder, output=output)
     recordings = [item for items in found.values() for item in items]
@@ -74,15 +74,16 @@ def learn(
     check_classes({label: sum(item.error is None for item in items) for label, items in found.items()}, names)
     if n_outside and not quiet:
         say_warning(f"left out, which is no folder of a class: {n_outside}")
-    with StepProgress(active=not quiet) as progress, open_embedder(source, device=device) as embedder:
+    embedder = load_embedder(source, device=device)
+    with StepProgress(active=not quiet) as progress:
         n_frames = frames_each(len(recordings))
 
         def hear(item: "Input") -> "tuple[Example, str | None]":
-            example = embed_recording(item.path, embedder, label=label_of[item.path], n_frames=n_frames)
+            example = hear_example(item.path, embedder, label=label_of[item.path], n_frames=n_frames)
             return example, example.damage
 
         heard = hear_each(recordings, hear, show=progress.gauge("recordings"))
-        noise = embed_noise(embedder, n_frames=n_frames)
+        noise = hear_noise(embedder, n_frames=n_frames)
     say_unheard(heard.failures, heard.damages, quiet=quiet)
     examples = list(heard.results.values())
     counts = Counter(item.label for item in examples)

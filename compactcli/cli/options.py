@@ -35,6 +35,14 @@ class EventFormat(StrEnum):
     SCORES_TSV = "scores-tsv"
 
 
+class VectorFormat(StrEnum):
+    """What ``embed`` can write."""
+
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
 class LevelFormat(StrEnum):
     """What ``features`` can write."""
 

@@ -11,9 +11,9 @@ from compactcli.errors import ConfigError
 from compactcli.formats import BINARY, FORMATS, FRAME_FORMATS, ONE_RECORDING, SUFFIXES, Writer
 
 # where no format was asked for; of other commands it is table on a terminal and jsonl elsewhere
-DEFAULT_FORMAT = {"features": "levels-tsv", "plot": "png"}
+DEFAULT_FORMAT = {"embed": "csv", "features": "levels-tsv", "plot": "png"}
 # where a recording has files of its own besides
-DEFAULT_IN_FOLDER = {"features": "npy", "plot": "png"}
+DEFAULT_IN_FOLDER = {"embed": "csv", "features": "npy", "plot": "png"}
 
 
 def choose_formats(

@@ -23,6 +23,7 @@ from compactcli.formats.reading import read_events
 from compactcli.formats.rttm import RttmWriter
 from compactcli.formats.subtitles import SrtWriter, VttWriter
 from compactcli.formats.tables import EventCsvWriter, SceneCsvWriter
+from compactcli.formats.vectors import VectorCsvWriter
 from compactcli.formats.writer import FrameWriter, Writer
 from compactcli.records import Record
 
@@ -47,6 +48,7 @@ __all__ = [
     "SceneCsvWriter",
     "ScoresTsvWriter",
     "SrtWriter",
+    "VectorCsvWriter",
     "VttWriter",
     "Writer",
     "encode",
@@ -70,6 +72,7 @@ FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
         "srt": SrtWriter,
         "rttm": RttmWriter,
     },
+    "embed": {"csv": VectorCsvWriter, "json": JsonWriter, "jsonl": JsonLinesWriter},
     "features": {"json": JsonWriter, "jsonl": JsonLinesWriter},
     "plot": {"json": JsonWriter, "jsonl": JsonLinesWriter},
 }
@@ -78,6 +81,7 @@ FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
 FRAME_FORMATS: Mapping[str, Mapping[str, Callable[[], FrameWriter]]] = {
     "classify": {},
     "detect": {"scores-tsv": ScoresTsvWriter},
+    "embed": {},
     "features": {"npy": NpyWriter, "levels-tsv": LevelsTsvWriter},
     "plot": {form: functools.partial(PictureWriter, form) for form in ("png", "svg", "pdf")},
 }

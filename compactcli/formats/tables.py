@@ -25,9 +25,9 @@ class SceneCsvWriter:
 
     def record(self, record: Record) -> str:
         """The rows of one input."""
-        head = (record.path, record.status, _seconds(record.duration))
+        head = (record.path, record.status, seconds(record.duration))
         rows = [
-            csv_row(*head, _seconds(start), _seconds(stop), str(rank), label, f"{score:.4f}", record.error)
+            csv_row(*head, seconds(start), seconds(stop), str(rank), label, f"{score:.4f}", record.error)
             for start, stop, scenes in _stretches(record)
             for rank, (label, score) in enumerate(scenes, start=1)
         ]
@@ -51,7 +51,7 @@ class EventCsvWriter:
 
     def record(self, record: Record) -> str:
         """The rows of one input."""
-        head = (record.path, record.status, _seconds(record.duration))
+        head = (record.path, record.status, seconds(record.duration))
         rows = []
         for event in rounded_events(record.events or ()):
             score = "" if event.score is None else f"{event.score:.4f}"
@@ -123,8 +123,9 @@ def _stretches(record: Record) -> list[tuple[float, float | None, Scenes]]:
     return [(stretch.start, stretch.stop, stretch.scenes) for stretch in record.stretches]
 
 
-def _seconds(duration: float | None) -> str:
-    return "" if duration is None else f"{duration:.3f}"
+def seconds(time_s: float | None) -> str:
+    """Seconds with 3 decimals; empty where they are unknown."""
+    return "" if time_s is None else f"{time_s:.3f}"
 
 
 def csv_row(*fields: str) -> str:

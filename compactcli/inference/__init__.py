@@ -1,11 +1,12 @@
 """Recordings of any length become records: the same functions behind the shell and the Python API."""
 
-from compactcli.inference.api import classify, detect, load_model
+from compactcli.inference.api import classify, detect, embed, load_model
 from compactcli.inference.levels import load_log_mel, measure_recording
 from compactcli.inference.listening import LARGEST_GAIN_DB, Listening, StageTimes
 from compactcli.inference.pictures import picture_recording
 from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, override_detection, plan_detection
 from compactcli.inference.recordings import classify_recording, detect_recording, error_record
+from compactcli.inference.vectors import embed_recording, load_embedder
 
 __all__ = [
     "DEFAULT_TOP_K",
@@ -17,7 +18,10 @@ __all__ = [
     "classify_recording",
     "detect",
     "detect_recording",
+    "embed",
+    "embed_recording",
     "error_record",
+    "load_embedder",
     "load_log_mel",
     "load_model",
     "measure_recording",

@@ -3,20 +3,29 @@
 import operator
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.audio import AudioLimits, check_duration, convert_waveform
+from compactcli.audio import AudioLimits, Waveform, check_duration, convert_waveform
 from compactcli.config import DetectionConfig
 from compactcli.engine.base import Engine
 from compactcli.errors import ConfigError
 from compactcli.inference.listening import Listening, listen
-from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, ScenePlan, override_detection, plan_detection
+from compactcli.inference.planning import (
+    DEFAULT_TOP_K,
+    DetectionPlan,
+    ScenePlan,
+    check_every,
+    override_detection,
+    plan_detection,
+)
 from compactcli.inference.recordings import analyse_file
 from compactcli.inference.stretches import name_stretches
+from compactcli.inference.vectors import as_vectors, embed_blocks, embed_recording, load_embedder
 from compactcli.records import Record
 
 Recording = str | os.PathLike[str] | npt.NDArray[Any]
@@ -171,6 +180,66 @@ def load_model(
     return load_engine(folder, device=device, engine=engine, batch_size=batch_size, precision=precision)
 
 
+def embed(
+    recording: Recording,
+    *,
+    sample_rate: int | None = None,
+    model: str | os.PathLike[str] | Engine | None = None,
+    device: str = "auto",
+    every: float | None = None,
+    max_duration: float | None = None,
+    gain: float = 0.0,
+) -> Record:
+    """Turn a recording into vectors that are the nearer to one another the more alike it sounds, as ``compact embed``.
+
+    Args:
+        recording: A path, or floating-point samples of shape ``(n_samples,)`` or ``(n_samples, n_channels)``.
+        sample_rate: Hz of the samples; not for paths.
+        model: Name or folder of a model, or what ``load_embedder`` gave; None takes the default model.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; not used when a loaded model is given.
+        every: Seconds of the stretches that have a vector each, at least 1; None gives the whole recording one.
+        max_duration: Longest recording that is embedded, in seconds; None sets no limit.
+        gain: By how many dB the recording is raised before it is listened to, from -60 to 60; nothing clips.
+
+    Returns:
+        See ``embed_recording``; the path is empty for samples.
+
+    Raises:
+        AudioError: The recording cannot be embedded.
+        ConfigError: The options do not fit together.
+        ModelError: There is no such model.
+        DeviceError: There is no such device.
+
+    Example:
+        >>> import compactcli
+        >>> record = compactcli.embed("sample_audio/events.wav", every=5)
+        >>> [(vector.start, vector.stop, len(vector.values)) for vector in record.vectors]
+        [(0.0, 5.0, 256), (5.0, 10.0, 256)]
+    """
+    listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
+    check_every(every)
+    if model is None or isinstance(model, str | os.PathLike):
+        model = load_embedder(model, device=device)
+    return _embed(recording, model, sample_rate=sample_rate, every_s=every, listening=listening)
+
+
+def _embed(
+    recording: Recording, embedder: Engine, *, sample_rate: int | None, every_s: float | None, listening: Listening
+) -> Record:
+    path = _as_path(recording, sample_rate)
+    if path is not None:
+        return embed_recording(path, embedder, every_s=every_s, listening=listening)
+    samples = _as_samples(recording, embedder, sample_rate=sample_rate, limits=listening.limits)
+    means = embed_blocks([samples.waveform], embedder, every_s=every_s, listening=listening)
+    return Record(
+        path="",
+        duration=samples.duration_s,
+        sample_rate=samples.sample_rate,
+        model=embedder.config.name,
+        vectors=as_vectors(means, samples.duration_s),
+    )
+
+
 def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> Engine:
     return load_model(model, device=device) if model is None or isinstance(model, str | os.PathLike) else model
 
@@ -184,19 +253,56 @@ def _analyse(
     plan: DetectionPlan | None,
     listening: Listening,
 ) -> Record:
+    path = _as_path(recording, sample_rate)
+    if path is not None:
+        return analyse_file(path, engine, scenes=scenes, plan=plan, listening=listening)
+    samples = _as_samples(recording, engine, sample_rate=sample_rate, limits=listening.limits)
+    findings = listen([samples.waveform], engine, plan=plan, every_s=scenes.every_s, listening=listening)
+    return Record(
+        path="",
+        duration=samples.duration_s,
+        sample_rate=samples.sample_rate,
+        model=engine.config.name,
+        scenes=tuple(findings.scenes.top(scenes.top_k)),
+        stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=samples.duration_s),
+        events=findings.events,
+    )
+
+
+def _as_path(recording: Recording, sample_rate: int | None) -> Path | None:
+    """The path of a recording that is one, None of samples."""
     if isinstance(recording, str | os.PathLike):
         if sample_rate is not None:
             raise ConfigError(
                 f"sample_rate is {sample_rate} for the file {os.fspath(recording)}, expected None: a file has its own",
                 hint="leave sample_rate out",
             )
-        return analyse_file(Path(recording), engine, scenes=scenes, plan=plan, listening=listening)
+        return Path(recording)
     given: Any = recording  # whatever the types say
     if given is None or isinstance(given, bytes | int) or hasattr(given, "read"):
         raise ConfigError(
             f"the recording is {type(given).__name__}, expected a path as text or pathlib.Path, or an array",
             hint="read an open file with soundfile first, and decode bytes of a path with os.fsdecode",
         )
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Samples:
+    """A recording in memory.
+
+    Args:
+        waveform: As the model hears it.
+        sample_rate: Hz, as it was given.
+        duration_s: Seconds.
+    """
+
+    waveform: Waveform
+    sample_rate: int
+    duration_s: float
+
+
+def _as_samples(recording: Recording, engine: Engine, *, sample_rate: int | None, limits: AudioLimits) -> _Samples:
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
     try:
@@ -207,15 +313,5 @@ def _analyse(
         ) from error
     samples = np.asarray(recording)
     waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
-    check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=listening.limits)
-    duration_s = len(samples) / sample_rate
-    findings = listen([waveform], engine, plan=plan, every_s=scenes.every_s, listening=listening)
-    return Record(
-        path="",
-        duration=duration_s,
-        sample_rate=sample_rate,
-        model=engine.config.name,
-        scenes=tuple(findings.scenes.top(scenes.top_k)),
-        stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=duration_s),
-        events=findings.events,
-    )
+    check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=limits)
+    return _Samples(waveform=waveform, sample_rate=sample_rate, duration_s=len(samples) / sample_rate)

@@ -34,10 +34,19 @@ class ScenePlan:
 
     def __post_init__(self) -> None:
         require(self.top_k >= 1, f"top_k is {self.top_k}, expected at least 1 scene")
-        require(
-            self.every_s is None or SHORTEST_STRETCH_S <= self.every_s <= LONGEST_STRETCH_S,
-            f"every is {self.every_s}, expected {SHORTEST_STRETCH_S:g} to {LONGEST_STRETCH_S:,.0f} seconds",
-        )
+        check_every(self.every_s)
+
+
+def check_every(every_s: float | None) -> None:
+    """Refuse stretches that are too short or never end; None asks for none.
+
+    Raises:
+        ConfigError: The length is out of its range.
+    """
+    require(
+        every_s is None or SHORTEST_STRETCH_S <= every_s <= LONGEST_STRETCH_S,
+        f"every is {every_s}, expected {SHORTEST_STRETCH_S:g} to {LONGEST_STRETCH_S:,.0f} seconds",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,9 @@ from compactcli.records import Stretch
 from compactcli.scores import SceneScores
 from compactcli.timing import FrameClock
 
-# seconds at which a stretch starts, and the scenes of its frames
+# of each stretch, seconds at which it starts, and the mean of its frames
+StartsAndMeans = list[tuple[float, npt.NDArray[np.float64]]]
+# the same of its scenes
 StretchScores = tuple[float, SceneScores]
 
 
@@ -49,7 +51,7 @@ class StretchMeans:
             self._counts[-1] += len(part)
             self._n_frames += len(part)
 
-    def finish(self, n_samples: int) -> list[tuple[float, npt.NDArray[np.float64]]]:
+    def finish(self, n_samples: int) -> StartsAndMeans:
         """Start in seconds and mean of each stretch; a rest below ``SHORTEST_STRETCH_S`` belongs to the one before it.
 
         Args:

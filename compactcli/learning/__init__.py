@@ -5,7 +5,7 @@ on the embeddings of frames which classes sound when; both are linear, and what 
 that they were not fitted to.
 """
 
-from compactcli.learning.embedding import Example, embed_noise, embed_recording, frames_each
+from compactcli.learning.embedding import Example, frames_each, hear_example, hear_noise
 from compactcli.learning.fitting import ClassFigures, Learned, check_classes, learn_heads
 
 __all__ = [
@@ -13,8 +13,8 @@ __all__ = [
     "Example",
     "Learned",
     "check_classes",
-    "embed_noise",
-    "embed_recording",
     "frames_each",
+    "hear_example",
+    "hear_noise",
     "learn_heads",
 ]

@@ -45,12 +45,12 @@ def frames_each(n_recordings: int) -> int:
     return min(MOST_FRAMES_EACH, max(FEWEST_FRAMES_EACH, MAX_FRAMES // n_recordings))
 
 
-def embed_recording(path: Path, embedder: Engine, *, label: str, n_frames: int) -> Example:
+def hear_example(path: Path, embedder: Engine, *, label: str, n_frames: int) -> Example:
     """Hear a recording of any length in flat memory.
 
     Args:
         path: The recording.
-        embedder: See ``compactcli.heads.open_embedder``.
+        embedder: See ``compactcli.heads.load_embedder``.
         label: Its class.
         n_frames: Frames to keep at most, at least half as many where the recording has them.
 
@@ -64,11 +64,11 @@ def embed_recording(path: Path, embedder: Engine, *, label: str, n_frames: int) 
     )
 
 
-def embed_noise(embedder: Engine, *, n_frames: int) -> list[Example]:
+def hear_noise(embedder: Engine, *, n_frames: int) -> list[Example]:
     """Silence, and noise of several colours and levels: what sounds where nothing does.
 
     Args:
-        embedder: See ``compactcli.heads.open_embedder``.
+        embedder: See ``compactcli.heads.load_embedder``.
         n_frames: Frames to keep of each.
     """
     rng = np.random.default_rng(SEED)

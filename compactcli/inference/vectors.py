@@ -1,0 +1,98 @@
+"""One recording of any length becomes vectors: what the network makes of it, before its heads decide what that is."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from compactcli import heads
+from compactcli.audio import Waveform, open_audio
+from compactcli.checkpoint import DEFAULT_MODEL, find_model
+from compactcli.engine.base import Engine
+from compactcli.inference.listening import PLAINLY, Hearing, Listening
+from compactcli.inference.planning import LONGEST_STRETCH_S, check_every
+from compactcli.inference.stretches import StartsAndMeans, StretchMeans, stretch_stops
+from compactcli.records import Record, Vector
+
+
+def load_embedder(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Engine:
+    """What ``embed_recording`` needs of a model.
+
+    Args:
+        model: Name of an installed model or a model folder; None takes the default model.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ModelError: There is no such model, or its folder is incomplete or altered.
+        DeviceError: There is no such device.
+    """
+    return heads.load_embedder(find_model(DEFAULT_MODEL if model is None else os.fspath(model)), device=device)
+
+
+def embed_recording(
+    path: str | Path, embedder: Engine, *, every_s: float | None = None, listening: Listening = PLAINLY
+) -> Record:
+    """Embed a recording.
+
+    Args:
+        path: The recording; see ``open_audio`` for the formats.
+        embedder: What ``load_embedder`` gave.
+        every_s: Seconds of the stretches that have a vector each, at least 1; None gives the whole one.
+        listening: Limits, and who is told how far it is.
+
+    Returns:
+        Record with the mean embedding of each stretch; its status is ``partial`` when the recording is damaged and
+        what decoded was embedded.
+
+    Raises:
+        AudioError: The recording cannot be heard at all.
+        ConfigError: ``every_s`` is less than 1.
+    """
+    check_every(every_s)
+    name = os.fspath(path) if listening.name is None else listening.name
+    sample_rate = embedder.config.features.sample_rate
+    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=name) as reader:
+        means = embed_blocks(reader, embedder, every_s=every_s, listening=listening, promised_s=reader.info.duration_s)
+    return Record(
+        path=name,
+        status="ok" if reader.damage is None else "partial",
+        error_code=None if reader.damage is None else "damaged",
+        error_message=reader.damage,
+        duration=reader.decoded_s,
+        sample_rate=reader.info.sample_rate,
+        model=embedder.config.name,
+        vectors=as_vectors(means, reader.decoded_s),
+    )
+
+
+def embed_blocks(
+    blocks: Iterable[Waveform],
+    embedder: Engine,
+    *,
+    every_s: float | None,
+    listening: Listening = PLAINLY,
+    promised_s: float | None = None,
+) -> StartsAndMeans:
+    """Start in seconds and mean embedding of each stretch.
+
+    Args:
+        blocks: Consecutive mono pieces at the model's sample rate, at least one sample in all.
+        embedder: What ``load_embedder`` gave.
+        every_s: Seconds of the stretches; None gives the whole one.
+        listening: The gain, and who is told how far it is.
+        promised_s: Seconds in all as the header says, or None where it does not know.
+    """
+    means = StretchMeans(LONGEST_STRETCH_S if every_s is None else every_s, embedder.config.clock)
+    hearing = Hearing(blocks, embedder, listening=listening, promised_s=promised_s)
+    with hearing.timed():
+        for chunk in hearing:
+            means.push(chunk.events)
+    return means.finish(hearing.n_samples)
+
+
+def as_vectors(means: StartsAndMeans, duration_s: float) -> tuple[Vector, ...]:
+    """Stretches as a record has them; the last one ends with the recording."""
+    stops = stretch_stops([start for start, _ in means], duration_s)
+    return tuple(
+        Vector(start=start, stop=stop, values=tuple(mean.tolist()))
+        for (start, mean), stop in zip(means, stops, strict=True)
+    )
