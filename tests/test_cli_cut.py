@@ -86,6 +86,20 @@ def test_what_detect_found_is_cut_where_it_was_found(form, run_compact, night, w
     np.testing.assert_array_equal(soundfile.read(rows[0]["path"], dtype="int16")[0], expected)
 
 
+def test_label_tracks_of_audacity(run_compact, night):
+    assert run_compact("detect", "in", "--output-dir", "labels", "--format", "audacity", "--classes", "loud")[0] == 0
+    (night / "labels/north/a.wav.txt").write_text("1.0\t1.5\tdog\n")
+    (night / "labels/south/b.wav.txt").write_text("")
+    assert run_compact("cut", "labels", "in", "--output-dir", "clips")[0] == 0
+    assert files(night / "clips") == ["dog/north/a.wav_00001.000-00001.500.wav"]
+    assert run_compact("cut", "labels/north/a.wav.txt", "in/north", "--output-dir", "more")[0] == 0
+    assert files(night / "more") == ["dog/a.wav_00001.000-00001.500.wav"]
+    # beside the recordings, where nothing else has to be named
+    (night / "labels/north/a.wav.txt").rename(night / "in/north/a.wav.txt")
+    assert run_compact("cut", "in", "--output-dir", "beside")[0] == 0
+    assert files(night / "beside") == ["dog/a.wav_00001.000-00001.500.wav"]
+
+
 def test_events_on_standard_input(run_compact, night, monkeypatch):
     table = (night / "labels.tsv").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(table)))

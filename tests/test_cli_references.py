@@ -31,6 +31,32 @@ def test_a_table_is_read_with_names_as_they_are_on_disk(tmp_path):
     assert read_event_table(path, option="--reference") == {"caf\udce9.wav": [event], "b.wav": []}
 
 
+def test_label_tracks_are_called_as_their_recordings(tmp_path):
+    track = "0.500000\t1.000000\tdog\n\\\t200.0\t8000.0\n"
+    event = Event(onset=0.5, offset=1.0, label="dog")
+    labels = tmp_path / "labels"
+    (labels / "north").mkdir(parents=True)
+    (labels / "north/a.wav.txt").write_text(track)
+    (labels / "b.wav.txt").write_text("")
+    assert read_event_table(labels) == {"b.wav": [], "north/a.wav": [event]}
+    assert read_event_table(labels / "north/a.wav.txt") == {"a.wav": [event]}
+    # beside its recording a track is about that
+    (labels / "north/a.wav").touch()
+    assert read_event_table(labels) == {"b.wav": [], str(labels / "north/a.wav"): [event]}
+    (labels / "notes.txt").write_text("remember the milk\n")
+    with pytest.raises(ManifestError, match=r"notes.txt begins with \['remember the milk'\], expected"):
+        read_event_table(labels)
+    (labels / "notes.txt").write_text("0.5\t1.0\tdog\n0.5\tx\tdog\n")
+    with pytest.raises(ManifestError, match=r"notes.txt line 2 has onset '0.5' and offset 'x', expected two numbers"):
+        read_event_table(labels)
+
+
+def test_a_folder_without_label_tracks(tmp_path):
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(ConfigError, match=r"--reference .* names no recordings, expected label tracks"):
+        read_event_table(tmp_path, option="--reference")
+
+
 def test_a_table_that_cannot_be_used(tmp_path):
     path = tmp_path / "truth.tsv"
     with pytest.raises(ConfigError, match=r"truth.tsv cannot be read \(No such file or directory\), expected a table"):

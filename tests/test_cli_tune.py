@@ -61,6 +61,17 @@ def test_labels_in_other_layouts_tell_the_same(form, deaf, labelled, tmp_path):
     assert deaf("tune", folder, "--reference", other) == expected
 
 
+def test_labels_may_be_tracks_of_audacity(deaf, labelled, tmp_path):
+    folder, table = labelled
+    expected = deaf("tune", folder, "--reference", table)
+    for name, events in read_events(table.read_text(), str(table)).items():
+        writer = FORMATS["detect"]["audacity"]()
+        track = tmp_path / "labels" / f"{name}.txt"
+        track.parent.mkdir(parents=True, exist_ok=True)
+        track.write_text(writer.record(Record(path=name, events=tuple(events))))
+    assert deaf("tune", folder, "--reference", tmp_path / "labels") == expected
+
+
 def test_a_class_with_few_events_stays_as_it_is(deaf, labelled):
     folder, table = labelled
     code, out, err = deaf("tune", folder, "--reference", table)

@@ -38,8 +38,8 @@ def cut(
     events: Annotated[
         Path,
         typer.Argument(
-            help="What compact detect wrote as jsonl, json, csv or tsv, labels in such a layout, or a selection table "
-            "of Raven; - is standard input.",
+            help="What compact detect wrote as jsonl, json, csv or tsv, labels in such a layout, a selection table of "
+            "Raven, or a folder of label tracks of Audacity; - is standard input.",
             metavar="EVENTS",
             show_default=False,
             parser=options.parse_path,

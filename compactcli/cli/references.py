@@ -10,16 +10,18 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from compactcli.cli.inputs import Input
+from compactcli.cli.inputs import Input, is_folder
 from compactcli.cli.lists import read_stdin
 from compactcli.cli.options import STDIN
 from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, reason_of
 from compactcli.events import Event
-from compactcli.formats import read_events
+from compactcli.formats import SUFFIXES, is_audacity_track, read_audacity_labels, read_events
 
 # labels that a message names of those that a model does not know
 MOST_NAMED = 3
+# behind the name of a recording
+TRACK_SUFFIX = SUFFIXES["audacity"]
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -30,15 +32,29 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
 
     Args:
         path: The table, see ``compactcli.formats.read_events``; ``-`` is standard input. What is not valid UTF-8 in its
-            names is as it is on disk.
+            names is as it is on disk. Or a label track of Audacity that is called as its recording with ``.txt``
+            behind it, or a folder of such tracks, which lie in it as the recordings do in theirs.
         option: What named it, where that was an option.
 
     Raises:
         ConfigError: It cannot be read, is no text, or names no recording.
         ManifestError: It is no such table.
     """
-    source = "standard input" if path == STDIN else str(path)
-    name = f"{option} {source}".lstrip()
+    name = f"{option} {'standard input' if path == STDIN else path}".lstrip()
+    if not is_folder(path):
+        table = _read_table(path, name=name, root=path.parent)
+        expected = "the events of some"
+    else:
+        table = {}
+        for track in sorted(item for item in path.rglob(f"*{TRACK_SUFFIX}") if not is_folder(item)):
+            table |= _read_table(track, name=str(track), root=path)
+        expected = f"label tracks of Audacity in it, such as a.wav{TRACK_SUFFIX}"
+    if not table:
+        raise ConfigError(f"{name} names no recordings, expected {expected}")
+    return {key: list(dict.fromkeys(events)) for key, events in table.items()}
+
+
+def _read_table(path: Path, *, name: str, root: Path) -> dict[str, list[Event]]:
     try:
         data = read_stdin() if path == STDIN else path.read_bytes()
     except OSError as error:
@@ -47,14 +63,17 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
             f"{name} cannot be read ({reason}), expected a table of events", hint="check the path"
         ) from error
     if b"\0" in data:
-        raise ConfigError(
-            f"{name} is not text in UTF-8, expected a table of events",
-            hint="save it as text in UTF-8",
-        )
-    table = read_events(data.decode("utf-8", "surrogateescape"), source)
-    if not table:
-        raise ConfigError(f"{name} names no recordings, expected the events of some")
-    return {key: list(dict.fromkeys(events)) for key, events in table.items()}
+        raise ConfigError(f"{name} is not text in UTF-8, expected a table of events", hint="save it as text in UTF-8")
+    text, source = data.decode("utf-8", "surrogateescape"), "standard input" if path == STDIN else str(path)
+    if path.name.endswith(TRACK_SUFFIX) and is_audacity_track(text):
+        return {_recording_of(path, root): read_audacity_labels(text, source)}
+    return read_events(text, source)
+
+
+def _recording_of(track: Path, root: Path) -> str:
+    """The recording beside a label track; where it lies elsewhere, its path below the folder of all."""
+    recording = track.with_name(track.name.removesuffix(TRACK_SUFFIX))
+    return str(recording if recording.exists() else recording.relative_to(root))
 
 
 def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: str) -> dict[str, Input]:

@@ -35,8 +35,8 @@ def tune(
             "--reference",
             metavar="FILE",
             help="The true events: filename, onset, offset and event_label between tabs, in seconds; or JSON or CSV of "
-            "detect, or a selection table of Raven. A recording without events has a row with the three others empty; "
-            "one without a row is left out.",
+            "detect, a selection table of Raven, or a folder of label tracks of Audacity. A recording without events "
+            "has a row with the three others empty; one without a row is left out.",
             show_default=False,
         ),
     ],

@@ -11,7 +11,7 @@ the name on disk back; ``encode`` writes the stray bytes of the other formats as
 import functools
 from collections.abc import Callable, Mapping
 
-from compactcli.formats.audacity import AudacityWriter, read_audacity_labels
+from compactcli.formats.audacity import AudacityWriter, is_audacity_track, read_audacity_labels
 from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
 from compactcli.formats.documents import JsonLinesWriter, JsonWriter
 from compactcli.formats.drawing import PictureWriter
@@ -52,6 +52,7 @@ __all__ = [
     "VttWriter",
     "Writer",
     "encode",
+    "is_audacity_track",
     "read_audacity_labels",
     "read_events",
     "read_events_tsv",

@@ -41,6 +41,21 @@ class AudacityWriter:
         return ""
 
 
+def is_audacity_track(text: str) -> bool:
+    r"""Whether a text may be a label track: it begins with two numbers and a label between tabs, or is empty.
+
+    Example:
+        >>> [is_audacity_track(text) for text in ("0.5\t1.0\tdog\n", "", "filename\tonset\n")]
+        [True, True, False]
+    """
+    line = next((line for line in split_lines(text) if line and not line.startswith("\\")), "0\t0\t")
+    times, labels = line.split("\t")[:2], line.split("\t")[2:]
+    try:
+        return bool([float(time) for time in times] and labels)
+    except ValueError:
+        return False
+
+
 def read_audacity_labels(text: str, source: str) -> list[Event]:
     r"""Read a label track as Audacity and ``AudacityWriter`` write it.
 

@@ -63,7 +63,7 @@ class StretchMeans:
             self._sums[-1] += total
             self._counts[-1] += count
         means = (total / count for total, count in zip(self._sums, self._counts, strict=True))
-        return [(index * self._every_s, mean) for index, mean in enumerate(means)]
+        return [(float(index * self._every_s), mean) for index, mean in enumerate(means)]
 
 
 def name_stretches(
