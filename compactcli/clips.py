@@ -146,7 +146,7 @@ def clip_path(event: Event, recording: PurePath) -> PurePath:
         'dog/north/night.flac_00062.480-00063.200_0.93.wav'
     """
     label = event.label
-    if label.startswith(".") or not is_name(label) or any(sign in label for sign in "/\\"):
+    if not label or label.startswith(".") or not is_name(label) or any(sign in label for sign in "/\\"):
         raise ConfigError(
             f"'{label}' cannot be the name of a folder, expected a class without slashes and without a dot in front",
             hint="rename it in the table of events, or leave it out with --exclude",

@@ -1,11 +1,13 @@
 """The heads of a model, taken off and put on: its network stays as it is."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from compactcli.audio import Waveform
 from compactcli.checkpoint import WEIGHTS, read_config, read_weights, write_folder
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.engine import Engine, load_engine
@@ -35,8 +37,29 @@ class LinearHead:
         return {f"{name}.weight": np.ascontiguousarray(self.weight)[:, :, None], f"{name}.bias": self.bias}
 
 
-def load_embedder(folder: Path, *, device: str = "auto") -> Engine:
-    """An engine that gives the embeddings of frames for their event logits.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Embedder:
+    """A network without the heads of its model.
+
+    Args:
+        engine: Gives the embeddings of frames for their event logits.
+    """
+
+    engine: Engine
+
+    @property
+    def config(self) -> ModelConfig:
+        """Settings of the model, without its classes."""
+        return self.engine.config
+
+    def stream(self, blocks: Iterable[Waveform]) -> Iterator[npt.NDArray[np.float32]]:
+        """Embeddings of consecutive frames, shape ``(n_output_frames, embedding_size)``; see ``Engine.stream``."""
+        for chunk in self.engine.stream(blocks):
+            yield chunk.events
+
+
+def load_embedder(folder: Path, *, device: str = "auto") -> Embedder:
+    """The network of a model.
 
     The embedding is what both heads of a model see of a frame. An event head that is the identity lets it through, so
     recordings of any length are embedded by the engine that hears them.
@@ -60,7 +83,7 @@ def load_embedder(folder: Path, *, device: str = "auto") -> Engine:
     )
     with temporary_folder() as place:
         write_heads(folder, place, config, scenes=nothing, events=identity)
-        return load_engine(place, device=device)
+        return Embedder(engine=load_engine(place, device=device))
 
 
 def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: LinearHead, events: LinearHead) -> None:

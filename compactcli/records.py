@@ -1,6 +1,6 @@
 """What became of one input, as every output format sees it: schema 1 of the records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ class Vector:
 
     start: float
     stop: float
-    values: tuple[float, ...]
+    values: Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compactcli.config import DetectionConfig, ModelConfig
+from compactcli.heads import Embedder
 
 CONFIG = ModelConfig(
     name="fake",
@@ -65,6 +66,11 @@ class FakeEngine:
                 np.float32
             ),
         )
+
+
+def fake_embedder(**settings):
+    """Takes the event logits of the fake engine for embeddings."""
+    return Embedder(engine=FakeEngine(**settings))
 
 
 def with_detection(**settings):

@@ -136,8 +136,8 @@ def test_the_suffix_of_the_output_decides_where_nothing_else_does(run_compact, w
 @pytest.mark.parametrize(
     ("command", "name", "expected"),
     [
-        ("classify", "a.tsv", ".json, .jsonl, .csv"),
-        ("classify", "a.TXT", ".json, .jsonl, .csv"),
+        ("classify", "a.tsv", ".json, .jsonl, .csv, .txt, .selections.txt"),
+        ("classify", "a.SRT", ".json, .jsonl, .csv, .txt, .selections.txt"),
         ("detect", "a.png", ".json, .jsonl, .csv, .tsv, .txt, .selections.txt, .vtt, .srt, .rttm"),
         ("features", "a.csv", ".json, .jsonl, .npy, .tsv"),
     ],
@@ -194,6 +194,19 @@ def test_options_reach_the_loader(run_compact, write_tone, monkeypatch, tmp_path
     run_compact("classify", write_tone(), *words)
     run_compact("classify", write_tone())
     assert asked == [(str(tmp_path), "cuda:1", "torch", 4, "bf16"), (None, "auto", "auto", None, "fp32")]
+
+
+def test_scenes_of_stretches_as_label_tracks(run_compact, write_tone, tmp_path):
+    path = write_tone("long.wav", duration_s=5.0)
+    words = ["classify", path, "--every", 2]
+    assert run_compact(*words, "--output", tmp_path / "a.txt")[0] == 0
+    assert (tmp_path / "a.txt").read_text() == (
+        "0.000000\t2.000000\tdin\n2.000000\t4.000000\tdin\n4.000000\t5.000000\tdin\n"
+    )
+    code, out, _ = run_compact("classify", path, "none.wav", path.with_name("long.wav"), "--format", "raven")
+    [row] = csv.DictReader(io.StringIO(out), delimiter="\t")
+    assert code == 1
+    assert (row["Begin Time (s)"], row["End Time (s)"], row["Annotation"]) == ("0.000000", "5.000000", "din")
 
 
 @pytest.mark.parametrize("words", [[], ["--format", "tsv"], ["--no-such-option"]])

@@ -162,6 +162,11 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(run_compact, night)
     assert (code, err, json.loads(out)) == (0, "", expected)
     assert len(files(night / "clips")) == 4
     assert kept.stat().st_mtime_ns == before
+    # what is no clip is cut again
+    kept.write_bytes(b"")
+    code, out, err = run_compact(*words, "--skip-existing")
+    assert (code, err, json.loads(out)) == (0, "", expected)
+    assert soundfile.info(kept).duration == 1.5
 
 
 def test_recordings_of_two_folders_must_not_meet(run_compact, night):
@@ -243,6 +248,21 @@ def test_what_lies_between_events_may_be_a_class_too(run_compact, night, write_r
     assert counts == {"dog": 2, "cat": 1, "background": 2}
 
 
+def test_the_rest_of_a_recording_that_is_named_in_two_ways_is_that_of_all_its_events(run_compact, night):
+    names = ["in/north/a.wav", "./in//north/a.wav", str(night / "in/north/a.wav")]
+    times = [(0.5, 1.0), (2.0, 3.0), (5.0, 5.9)]
+    records = [
+        {"schema": 1, "path": name, "events": [{"onset": onset, "offset": offset, "label": "dog", "score": None}]}
+        for name, (onset, offset) in zip(names, times, strict=True)
+    ]
+    (night / "events.jsonl").write_text("\n".join(map(json.dumps, records)))
+    code, out, _ = run_compact("cut", "events.jsonl", "--output-dir", "clips", "--rest", "rest", "--margin", 0)
+    report = json.loads(out)
+    assert (code, {clip["recording"] for clip in report["clips"]}) == (0, {"in/north/a.wav"})
+    assert [(clip["start"], clip["stop"]) for clip in report["clips"] if clip["label"] == "rest"] == [(3.5, 4.5)]
+    assert [(clip["start"], clip["stop"]) for clip in report["clips"] if clip["label"] == "dog"] == times
+
+
 def test_a_recording_without_events_that_cannot_be_read_is_told_where_its_rest_was_wanted(run_compact, night):
     (night / "in/bad.wav").write_text("no recording")
     (night / "labels.tsv").write_text(HEAD + "bad.wav\t\t\t\na.wav\t1.0\t2.0\tdog\n")
@@ -284,6 +304,8 @@ def test_a_damaged_recording_gives_what_comes_before(run_compact, night, write_r
             ["labels.tsv", "in", "typo", "--output-dir", "clips"],
             "typo does not exist, expected a recording",
         ),
+        (["labels.tsv", "in", "--output-dir", "clips", "--rest", "dog"], "--rest dog is a class in labels.tsv already"),
+        (["labels.tsv", "in", "--output-dir", "clips", "--rest", ""], "'' cannot be the name of a folder"),
         (["labels.tsv", "-", "--output-dir", "clips"], "- is standard input, expected recordings that have names"),
         (["labels.tsv", "in", "--output-dir", "clips", "--overwrite", "--skip-existing"], "contradict each other"),
         (["labels.tsv", "in", "--output-dir", "clips", "--at-most", 0], "0 is not in the range x>=1"),

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_engine import SURE, FakeEngine
+from fake_engine import SURE, fake_embedder
 
 from compactcli.cli.options import VectorFormat
 from compactcli.formats import FORMATS
@@ -16,7 +16,7 @@ SAMPLES = Path(__file__).parents[1] / "sample_audio"
 
 @pytest.fixture
 def embed(run_compact, monkeypatch):
-    monkeypatch.setattr("compactcli.inference.load_embedder", lambda model=None, *, device="auto": FakeEngine())
+    monkeypatch.setattr("compactcli.inference.load_embedder", lambda model=None, *, device="auto": fake_embedder())
     return lambda *words: run_compact("embed", *words)
 
 

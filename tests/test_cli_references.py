@@ -51,6 +51,22 @@ def test_label_tracks_are_called_as_their_recordings(tmp_path):
         read_event_table(labels)
 
 
+def test_tables_of_one_recording_in_a_folder_are_joined(tmp_path):
+    head = "Begin File\tBegin Time (s)\tEnd Time (s)\tAnnotation\n"
+    (tmp_path / "1.selections.txt").write_text(head + "a.wav\t0.5\t1.0\towl\n")
+    (tmp_path / "2.selections.txt").write_text(head + "a.wav\t2.0\t3.0\tfox\na.wav\t0.5\t1.0\towl\n")
+    (tmp_path / "a.wav.txt").write_text("4.0\t5.0\tdog\n")
+    [(name, events)] = read_event_table(tmp_path).items()
+    assert (name, [event.label for event in events]) == ("a.wav", ["owl", "fox", "dog"])
+
+
+def test_a_name_without_its_suffix_is_told_what_it_may_have_meant(tmp_path):
+    found = [Input(path=tmp_path / "a.flac")]
+    with pytest.raises(ConfigError, match=r"truth.tsv names 'a', found .*a.flac, expected its whole name") as caught:
+        matched(found, "a")
+    assert "a label track is called as its recording with .txt behind it" in caught.value.hint
+
+
 def test_a_folder_without_label_tracks(tmp_path):
     (tmp_path / "a.wav").touch()
     with pytest.raises(ConfigError, match=r"--reference .* names no recordings, expected label tracks"):

@@ -173,8 +173,8 @@ def test_tsv_is_the_table_of_the_dcase_challenges() -> None:
     )
 
 
-def test_only_detect_writes_event_tables() -> None:
-    assert list(FORMATS["classify"]) == ["json", "jsonl", "csv"]
+def test_formats_of_scenes_and_of_events() -> None:
+    assert list(FORMATS["classify"]) == ["json", "jsonl", "csv", "audacity", "raven"]
     assert list(FORMATS["detect"]) == ["json", "jsonl", "csv", "tsv", "audacity", "raven", "vtt", "srt", "rttm"]
     assert list(FRAME_FORMATS["detect"]) == ["scores-tsv"]
 

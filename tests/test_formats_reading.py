@@ -73,6 +73,8 @@ def test_what_spreadsheets_make_of_csv():
     table = "path,onset,offset,label,score\n" + rows
     for separator in ",;\t":
         assert read_events(table.replace(",", separator), "a.csv") == {"a.wav": [BARK]}
+    decimal_commas = "path;onset;offset;label;score\na.wav;0,4;1,2;dog;0,9877\n"
+    assert read_events(decimal_commas, "a.csv") == {"a.wav": [BARK]}
     quoted = '"path","onset","offset","label","score"\n' + rows
     assert read_events(quoted, "a.csv") == {"a.wav": [BARK]}
 

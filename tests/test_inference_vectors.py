@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_engine import SURE, FakeEngine
+from fake_engine import SURE, FakeEngine, fake_embedder
 
 import compactcli
 from compactcli.errors import AudioError, ConfigError
@@ -23,7 +23,7 @@ def night_and_day(write_recording, tone):
 
 
 def test_a_vector_is_the_mean_over_all_frames(night_and_day):
-    record = embed_recording(night_and_day, FakeEngine())
+    record = embed_recording(night_and_day, fake_embedder())
     # the fake engine's event logits stand for embeddings: loud, faint and any, in 75 of 175 frames
     share = 75 / 175
     expected = SURE * np.array([2 * share - 1, -1, 2 * share - 1])
@@ -35,7 +35,7 @@ def test_a_vector_is_the_mean_over_all_frames(night_and_day):
 
 
 def test_each_stretch_has_a_vector(night_and_day):
-    record = embed_recording(night_and_day, FakeEngine(frames_per_chunk=13), every_s=2.0)
+    record = embed_recording(night_and_day, fake_embedder(frames_per_chunk=13), every_s=2.0)
     assert [(item.start, item.stop) for item in record.vectors] == [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0), (6.0, 7.0)]
     assert [item.values[0] for item in record.vectors] == [-SURE, -SURE, SURE, SURE]
     values = record.to_dict()["vectors"]
@@ -45,33 +45,41 @@ def test_each_stretch_has_a_vector(night_and_day):
 def test_who_listens_is_told(night_and_day):
     told, times = [], StageTimes()
     listening = Listening(name="mine", gain_db=-60, times=times, on_progress=lambda *seconds: told.append(seconds))
-    record = embed_recording(night_and_day, FakeEngine(), listening=listening)
+    record = embed_recording(night_and_day, fake_embedder(), listening=listening)
     assert told[0] == (2.0, 7.0)
     assert told[-1] == (7.0, 7.0)
     assert times.inference_s > 0
     # 60 dB less leave nothing to hear
-    assert (record.path, record.vectors[0].values) == ("mine", (-SURE, -SURE, -SURE))
+    assert (record.path, record.vectors[0].values.tolist()) == ("mine", [-SURE] * 3)
 
 
 def test_a_damaged_recording_is_partial(write_recording, tone):
     path = write_recording("cut.flac", tone(10.0))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    record = embed_recording(path, FakeEngine())
+    record = embed_recording(path, fake_embedder())
     assert (record.status, record.error_code) == ("partial", "damaged")
     assert record.vectors[-1].stop == record.duration
 
 
 def test_what_cannot_be_embedded(tmp_path):
     with pytest.raises(AudioError, match="does not exist"):
-        embed_recording(tmp_path / "a.wav", FakeEngine())
+        embed_recording(tmp_path / "a.wav", fake_embedder())
     with pytest.raises(ConfigError, match=r"every is 0.5, expected 1 to 1,000,000,000 seconds"):
-        embed_recording(tmp_path / "a.wav", FakeEngine(), every_s=0.5)
+        embed_recording(tmp_path / "a.wav", fake_embedder(), every_s=0.5)
     with pytest.raises(ConfigError, match="every is nan"):
-        compactcli.embed(tmp_path / "a.wav", model=FakeEngine(), every=math.nan)
+        compactcli.embed(tmp_path / "a.wav", model=fake_embedder(), every=math.nan)
+
+
+def test_what_is_no_embedder_is_refused_and_the_other_way_round(night_and_day):
+    with pytest.raises(ConfigError, match="the model is FakeEngine, expected what load_embedder gave"):
+        compactcli.embed(night_and_day, model=FakeEngine())
+    for hear in (compactcli.classify, compactcli.detect):
+        with pytest.raises(ConfigError, match="the model is Embedder, expected what load_model gave"):
+            hear(night_and_day, model=fake_embedder())
 
 
 def test_samples_give_what_their_file_gives(night_and_day, tone):
-    engine = FakeEngine()
+    engine = fake_embedder()
     samples = np.concatenate([np.zeros(4 * RATE, np.float32), tone(3.0, level=0.8)])
     record = compactcli.embed(samples, sample_rate=RATE, model=engine, every=3)
     expected = compactcli.embed(night_and_day, model=engine, every=3)

@@ -9,7 +9,7 @@ from importlib import resources
 import jsonschema
 import numpy as np
 import pytest
-from fake_engine import FakeEngine
+from fake_engine import FakeEngine, fake_embedder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +72,7 @@ def records(write_recording, tone):
     return {
         "classified": classify_recording(whole, engine),
         "stretches": classify_recording(whole, engine, every_s=1.0),
-        "embedded": embed_recording(whole, engine),
+        "embedded": embed_recording(whole, fake_embedder()),
         "detected": detect_recording(whole, engine),
         "silent": detect_recording(write_recording("silent.wav", np.zeros(16000, np.float32)), engine),
         "cut": detect_recording(cut, engine),

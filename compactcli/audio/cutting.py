@@ -2,9 +2,9 @@
 
 import contextlib
 import errno
+import hashlib
 import heapq
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,8 +162,10 @@ class _Cut:
         self._info = info
         self._depth = _DEPTHS.get(info.encoding, "PCM_16")
         self._n_frames = 0
-        # not the name itself with something behind it: that may be as long as names can be
-        self._part = piece.path.with_name(f".compact-{secrets.token_hex(8)}.part")
+        # not the name itself with something behind it: that may be as long as names can be; and always the same, so
+        # that what a killed process has left does not stay
+        token = hashlib.sha256(os.fsencode(piece.path.name)).hexdigest()[:16]
+        self._part = piece.path.with_name(f".compact-{token}.part")
         self._file: soundfile.SoundFile | None = None
 
     @property
@@ -202,7 +204,7 @@ class _Cut:
         return soundfile.SoundFile(
             # of text, soundfile refuses what is not UTF-8
             os.fsencode(self._part),
-            "x",
+            "w",
             samplerate=self._info.sample_rate,
             channels=self._info.n_channels,
             format="WAV" if n_bytes <= _MAX_WAV_BYTES else "RF64",

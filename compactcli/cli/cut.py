@@ -187,6 +187,10 @@ def cut(
     check_new_folder(output_dir, option="--output-dir")
     table = read_event_table(events)
     sources = find_recordings(list(table), recordings or [], leave_out=[events, output_dir], source=str(events))
+    if rest is not None and any(event.label == rest for found in table.values() for event in found):
+        raise ConfigError(
+            f"--rest {rest} is a class in {events} already, expected another name", hint="choose another name"
+        )
     doubts = _doubts(table, named=[*(wanted or ()), *for_one], has_threshold=bool(threshold))
     if rest is not None:
         with StepProgress(active=not quiet) as progress:

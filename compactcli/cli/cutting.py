@@ -1,5 +1,6 @@
 """Events of a table become clips of recordings: where each recording is, and what each clip is called."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +82,10 @@ def find_recordings(
             hint="name the folder of the recordings behind the table, or go to where compact detect was run",
         )
     around = os.path.commonpath([os.path.normpath(path.absolute().parent) for path in paths])
-    return {name: _as_source(name, around) for name in names}
+    # what is named in two ways is one recording
+    by_file: dict[str, Source] = {}
+    sources = {name: _as_source(name, around) for name in names}
+    return {name: by_file.setdefault(os.path.realpath(source.item.path), source) for name, source in sources.items()}
 
 
 def _check_places(places: Sequence[Path]) -> None:
@@ -146,16 +150,19 @@ def add_rest(
     Returns:
         The table with them, and the recordings, with an error where one cannot be read.
     """
-    inputs = list({source.item.path: source.item for source in sources.values()}.values())
-    measured = hear_each(inputs, lambda item: (measure_duration(item.path), None), show=show)
-    with_rest: dict[str, list[Event]] = {}
-    with_errors: dict[str, Source] = {}
+    names: dict[Path, list[str]] = {}
     for name, source in sources.items():
-        path = source.item.path
-        item = replace(source.item, error=measured.failures.get(path))
-        with_errors[name] = replace(source, item=item)
-        duration_s = measured.results.get(path, 0.0)
-        with_rest[name] = [*table[name], *rest_events(table[name], duration_s, label=label)]
+        names.setdefault(source.item.path, []).append(name)
+    inputs = [sources[same[0]].item for same in names.values()]
+    measured = hear_each(inputs, lambda item: (measure_duration(item.path), None), show=show)
+    with_rest = {name: list(events) for name, events in table.items()}
+    for path, same in names.items():
+        events = [event for name in same for event in table[name]]
+        with_rest[same[0]] += rest_events(events, measured.results.get(path, 0.0), label=label)
+    with_errors = {
+        name: replace(source, item=replace(source.item, error=measured.failures.get(source.item.path)))
+        for name, source in sources.items()
+    }
     return with_rest, with_errors
 
 
@@ -252,7 +259,7 @@ def cut_recording(plan: Plan, *, keep: bool, on_written: Callable[[Clip], None])
 
     Args:
         plan: What to cut.
-        keep: Whether clips that are there already are left as they are.
+        keep: Whether clips that are there already, and can be read, are left as they are.
         on_written: Called with each clip that is there.
 
     Returns:
@@ -263,10 +270,11 @@ def cut_recording(plan: Plan, *, keep: bool, on_written: Callable[[Clip], None])
         CompactError: A clip cannot be written.
     """
     planned = {clip.path: clip for clip in plan.clips}
-    kept = [clip for clip in plan.clips if keep and is_there(clip.path)]
-    for clip in kept:
-        del planned[clip.path]
-        on_written(replace(clip, stop_s=clip.start_s + measure_duration(clip.path)))
+    for clip in plan.clips if keep else []:
+        # what cannot be read is no clip, and is cut again
+        with contextlib.suppress(AudioError):
+            on_written(replace(clip, stop_s=clip.start_s + measure_duration(clip.path)))
+            del planned[clip.path]
     pieces = [
         Piece(start_s=clip.start_s, stop_s=clip.stop_s, onset_s=clip.event.onset, path=path)
         for path, clip in planned.items()

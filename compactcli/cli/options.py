@@ -17,6 +17,8 @@ class SceneFormat(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
+    AUDACITY = "audacity"
+    RAVEN = "raven"
 
 
 class EventFormat(StrEnum):

@@ -33,7 +33,8 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
     Args:
         path: The table, see ``compactcli.formats.read_events``; ``-`` is standard input. What is not valid UTF-8 in its
             names is as it is on disk. Or a label track of Audacity that is called as its recording with ``.txt``
-            behind it, or a folder of such tracks, which lie in it as the recordings do in theirs.
+            behind it, or a folder of such tracks, which lie in it as the recordings do in theirs, and of tables whose
+            names end in ``.txt``.
         option: What named it, where that was an option.
 
     Raises:
@@ -47,7 +48,8 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
     else:
         table = {}
         for track in sorted(item for item in path.rglob(f"*{TRACK_SUFFIX}") if not is_folder(item)):
-            table |= _read_table(track, name=str(track), root=path)
+            for recording, events in _read_table(track, name=str(track), root=path).items():
+                table[recording] = [*table.get(recording, []), *events]
         expected = f"label tracks of Audacity in it, such as a.wav{TRACK_SUFFIX}"
     if not table:
         raise ConfigError(f"{name} names no recordings, expected {expected}")
@@ -203,6 +205,12 @@ def _unmatched(names: Sequence[str], inputs: Sequence[Input], *, source: str) ->
         return ConfigError(
             f"{source} names '{name}' and '{other}', of which one may be {path}, expected a recording for each",
             hint="name all folders that the table is about, and write file names with them",
+        )
+    stems = [item.path for item in inputs if item.path.stem == PurePath(names[0]).name]
+    if stems:
+        return ConfigError(
+            f"{source} names '{names[0]}', found {stems[0]}, expected its whole name",
+            hint="write the end of the name too; a label track is called as its recording with .txt behind it",
         )
     others = "" if len(names) == 1 else f" and {len(names) - 1} more"
     elsewhere = [item.path for item in inputs if item.path.name == PurePath(names[0]).name]

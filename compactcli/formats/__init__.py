@@ -21,6 +21,7 @@ from compactcli.formats.levels import LevelsTsvWriter, NpyWriter
 from compactcli.formats.raven import RavenWriter, read_raven_table
 from compactcli.formats.reading import read_events
 from compactcli.formats.rttm import RttmWriter
+from compactcli.formats.scenes import SceneTrack
 from compactcli.formats.subtitles import SrtWriter, VttWriter
 from compactcli.formats.tables import EventCsvWriter, SceneCsvWriter
 from compactcli.formats.vectors import VectorCsvWriter
@@ -46,6 +47,7 @@ __all__ = [
     "Record",
     "RttmWriter",
     "SceneCsvWriter",
+    "SceneTrack",
     "ScoresTsvWriter",
     "SrtWriter",
     "VectorCsvWriter",
@@ -61,7 +63,13 @@ __all__ = [
 
 # what each command can make of records, by the names users ask for; a writer serves one document
 FORMATS: Mapping[str, Mapping[str, Callable[[], Writer]]] = {
-    "classify": {"json": JsonWriter, "jsonl": JsonLinesWriter, "csv": SceneCsvWriter},
+    "classify": {
+        "json": JsonWriter,
+        "jsonl": JsonLinesWriter,
+        "csv": SceneCsvWriter,
+        "audacity": lambda: SceneTrack(AudacityWriter()),
+        "raven": lambda: SceneTrack(RavenWriter()),
+    },
     "detect": {
         "json": JsonWriter,
         "jsonl": JsonLinesWriter,

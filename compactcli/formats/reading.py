@@ -44,8 +44,8 @@ def read_events(text: str, source: str) -> dict[str, list[Event]]:
     if not set(EVENT_COLUMNS) & set(columns):
         raise ManifestError(
             f"{source} begins with {show_header(columns)}, expected a table of events",
-            hint="give what compact detect writes as jsonl, json, csv or tsv, or a selection table of Raven; the first "
-            "line of a table names its columns",
+            hint="give what compact detect writes as jsonl, json, csv or tsv, whose first line names the columns, a "
+            "selection table of Raven, or label tracks of Audacity called as their recordings with .txt behind",
         )
     return read_events_tsv(text, source)
 

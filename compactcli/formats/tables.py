@@ -10,6 +10,7 @@ from compactcli.records import Record, Scenes, rounded_events
 
 # columns that a table of events is read by
 NEEDED_COLUMNS = ("path", "onset", "offset", "label")
+NUMBERS = ("onset", "offset", "score")
 
 
 class SceneCsvWriter:
@@ -70,7 +71,8 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
         text: Table with a header line that names at least path, onset, offset and label, in any order; score and status
             are read where they are there. Rows of empty fields are skipped.
         source: Name of the table for messages.
-        separator: What stands between fields; spreadsheets write semicolons where the decimal point is a comma.
+        separator: What stands between fields; where it is no comma, numbers may have decimal commas, as spreadsheets
+            write them in many languages.
 
     Returns:
         Events of each recording, recordings and events in the order of the table. A row whose onset, offset and label
@@ -100,7 +102,10 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
                 continue
             if len(fields) != len(header):
                 raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
-            _add_row(table, dict(zip(header, fields, strict=True)), where=where)
+            row = dict(zip(header, fields, strict=True))
+            if separator != ",":
+                row |= {name: row[name].replace(",", ".") for name in NUMBERS if name in row}
+            _add_row(table, row, where=where)
     except csv.Error as error:
         raise ManifestError(f"{source} line {rows.line_num} is no row of a table ({error})") from error
     return table

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.audio import AudioLimits, Waveform, check_duration, convert_waveform
-from compactcli.config import DetectionConfig
+from compactcli.config import DetectionConfig, ModelConfig
 from compactcli.engine.base import Engine
 from compactcli.errors import ConfigError
+from compactcli.heads import Embedder
 from compactcli.inference.listening import Listening, listen
 from compactcli.inference.planning import (
     DEFAULT_TOP_K,
@@ -184,7 +185,7 @@ def embed(
     recording: Recording,
     *,
     sample_rate: int | None = None,
-    model: str | os.PathLike[str] | Engine | None = None,
+    model: str | os.PathLike[str] | Embedder | None = None,
     device: str = "auto",
     every: float | None = None,
     max_duration: float | None = None,
@@ -220,16 +221,20 @@ def embed(
     check_every(every)
     if model is None or isinstance(model, str | os.PathLike):
         model = load_embedder(model, device=device)
+    if not isinstance(model, Embedder):
+        raise ConfigError(
+            f"the model is {type(model).__name__}, expected what load_embedder gave", hint="use load_embedder for embed"
+        )
     return _embed(recording, model, sample_rate=sample_rate, every_s=every, listening=listening)
 
 
 def _embed(
-    recording: Recording, embedder: Engine, *, sample_rate: int | None, every_s: float | None, listening: Listening
+    recording: Recording, embedder: Embedder, *, sample_rate: int | None, every_s: float | None, listening: Listening
 ) -> Record:
     path = _as_path(recording, sample_rate)
     if path is not None:
         return embed_recording(path, embedder, every_s=every_s, listening=listening)
-    samples = _as_samples(recording, embedder, sample_rate=sample_rate, limits=listening.limits)
+    samples = _as_samples(recording, embedder.config, sample_rate=sample_rate, limits=listening.limits)
     means = embed_blocks([samples.waveform], embedder, every_s=every_s, listening=listening)
     return Record(
         path="",
@@ -241,6 +246,10 @@ def _embed(
 
 
 def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> Engine:
+    if isinstance(model, Embedder):
+        raise ConfigError(
+            "the model is Embedder, expected what load_model gave", hint="use load_model for classify and detect"
+        )
     return load_model(model, device=device) if model is None or isinstance(model, str | os.PathLike) else model
 
 
@@ -256,7 +265,7 @@ def _analyse(
     path = _as_path(recording, sample_rate)
     if path is not None:
         return analyse_file(path, engine, scenes=scenes, plan=plan, listening=listening)
-    samples = _as_samples(recording, engine, sample_rate=sample_rate, limits=listening.limits)
+    samples = _as_samples(recording, engine.config, sample_rate=sample_rate, limits=listening.limits)
     findings = listen([samples.waveform], engine, plan=plan, every_s=scenes.every_s, listening=listening)
     return Record(
         path="",
@@ -302,7 +311,7 @@ class _Samples:
     duration_s: float
 
 
-def _as_samples(recording: Recording, engine: Engine, *, sample_rate: int | None, limits: AudioLimits) -> _Samples:
+def _as_samples(recording: Recording, config: ModelConfig, *, sample_rate: int | None, limits: AudioLimits) -> _Samples:
     if sample_rate is None:
         raise ConfigError("samples came without a sample_rate, expected Hz", hint="pass sample_rate=44100, for example")
     try:
@@ -312,6 +321,6 @@ def _as_samples(recording: Recording, engine: Engine, *, sample_rate: int | None
             f"sample_rate is {sample_rate!r}, expected a whole number of Hz", hint="pass sample_rate=44100, for example"
         ) from error
     samples = np.asarray(recording)
-    waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=engine.config.features.sample_rate)
+    waveform = convert_waveform(samples, from_rate=sample_rate, sample_rate=config.features.sample_rate)
     check_duration("the array", n_frames=len(samples), rate_hz=sample_rate, decoded=True, limits=limits)
     return _Samples(waveform=waveform, sample_rate=sample_rate, duration_s=len(samples) / sample_rate)

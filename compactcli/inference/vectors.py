@@ -1,20 +1,21 @@
 """One recording of any length becomes vectors: what the network makes of it, before its heads decide what that is."""
 
 import os
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 
 from compactcli import heads
 from compactcli.audio import Waveform, open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model
-from compactcli.engine.base import Engine
+from compactcli.heads import Embedder
 from compactcli.inference.listening import PLAINLY, Hearing, Listening
 from compactcli.inference.planning import LONGEST_STRETCH_S, check_every
 from compactcli.inference.stretches import StartsAndMeans, StretchMeans, stretch_stops
 from compactcli.records import Record, Vector
 
 
-def load_embedder(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Engine:
+def load_embedder(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Embedder:
     """What ``embed_recording`` needs of a model.
 
     Args:
@@ -29,7 +30,7 @@ def load_embedder(model: str | os.PathLike[str] | None = None, *, device: str = 
 
 
 def embed_recording(
-    path: str | Path, embedder: Engine, *, every_s: float | None = None, listening: Listening = PLAINLY
+    path: str | Path, embedder: Embedder, *, every_s: float | None = None, listening: Listening = PLAINLY
 ) -> Record:
     """Embed a recording.
 
@@ -66,7 +67,7 @@ def embed_recording(
 
 def embed_blocks(
     blocks: Iterable[Waveform],
-    embedder: Engine,
+    embedder: Embedder,
     *,
     every_s: float | None,
     listening: Listening = PLAINLY,
@@ -82,7 +83,7 @@ def embed_blocks(
         promised_s: Seconds in all as the header says, or None where it does not know.
     """
     means = StretchMeans(LONGEST_STRETCH_S if every_s is None else every_s, embedder.config.clock)
-    hearing = Hearing(blocks, embedder, listening=listening, promised_s=promised_s)
+    hearing = Hearing(blocks, embedder.engine, listening=listening, promised_s=promised_s)
     with hearing.timed():
         for chunk in hearing:
             means.push(chunk.events)
@@ -93,6 +94,6 @@ def as_vectors(means: StartsAndMeans, duration_s: float) -> tuple[Vector, ...]:
     """Stretches as a record has them; the last one ends with the recording."""
     stops = stretch_stops([start for start, _ in means], duration_s)
     return tuple(
-        Vector(start=start, stop=stop, values=tuple(mean.tolist()))
+        Vector(start=start, stop=stop, values=array("f", mean.tolist()))
         for (start, mean), stop in zip(means, stops, strict=True)
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.audio import Waveform, open_audio
-from compactcli.engine import Engine
+from compactcli.heads import Embedder
 from compactcli.noise import steady_noises
 
 # Frames that this much quieter than the loudest of a recording are not what it is about: the silence around a bark.
@@ -45,7 +45,7 @@ def frames_each(n_recordings: int) -> int:
     return min(MOST_FRAMES_EACH, max(FEWEST_FRAMES_EACH, MAX_FRAMES // n_recordings))
 
 
-def hear_example(path: Path, embedder: Engine, *, label: str, n_frames: int) -> Example:
+def hear_example(path: Path, embedder: Embedder, *, label: str, n_frames: int) -> Example:
     """Hear a recording of any length in flat memory.
 
     Args:
@@ -64,7 +64,7 @@ def hear_example(path: Path, embedder: Engine, *, label: str, n_frames: int) -> 
     )
 
 
-def hear_noise(embedder: Engine, *, n_frames: int) -> list[Example]:
+def hear_noise(embedder: Embedder, *, n_frames: int) -> list[Example]:
     """Silence, and noise of several colours and levels: what sounds where nothing does.
 
     Args:
@@ -83,16 +83,16 @@ def hear_noise(embedder: Engine, *, n_frames: int) -> list[Example]:
 
 
 def _embed(
-    blocks: Iterable[Waveform], embedder: Engine, *, n_frames: int
+    blocks: Iterable[Waveform], embedder: Embedder, *, n_frames: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     config = embedder.config
     powers: list[float] = []
     kept: list[npt.NDArray[np.float32]] = []
-    total, n_heard, stride = np.zeros(len(config.events)), 0, 1
-    for chunk in embedder.stream(_noting_powers(blocks, config.clock.frame_length, powers)):
-        total += chunk.events.sum(axis=0, dtype=np.float64)
-        kept.extend(chunk.events[-n_heard % stride :: stride])
-        n_heard += len(chunk.events)
+    total, n_heard, stride = np.zeros(config.network.embedding_size), 0, 1
+    for embeddings in embedder.stream(_noting_powers(blocks, config.clock.frame_length, powers)):
+        total += embeddings.sum(axis=0, dtype=np.float64)
+        kept.extend(embeddings[-n_heard % stride :: stride])
+        n_heard += len(embeddings)
         while len(kept) > n_frames:
             kept, stride = kept[::2], 2 * stride
     levels_db = 10 * np.log10(np.maximum(powers, 1e-20))[:n_heard]
