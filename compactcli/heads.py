@@ -12,8 +12,11 @@ from compactcli.checkpoint import WEIGHTS, read_config, read_weights, write_fold
 from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.engine import Engine, load_engine
 from compactcli.errors import ModelError
+from compactcli.packages import require_package
 from compactcli.temporary import temporary_folder
 
+# that putting on heads needs
+PACKAGES = ("safetensors", "onnx")
 SCENE_HEAD, EVENT_HEAD = "scene_head", "event_head"
 
 
@@ -71,7 +74,10 @@ def load_embedder(folder: Path, *, device: str = "auto") -> Embedder:
     Raises:
         ModelError: The folder cannot be loaded.
         DeviceError: The device is not there.
+        ConfigError: A package is not installed.
     """
+    for package in PACKAGES:
+        require_package(package, purpose="an embedding")
     # what this refuses, it refuses in the words of every other command
     config = load_engine(folder, device=device).config
     size = config.network.embedding_size

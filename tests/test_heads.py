@@ -13,7 +13,7 @@ from tiny_model import make_network
 from compactcli.checkpoint import load_network, read_config, write_folder
 from compactcli.config import DetectionConfig
 from compactcli.engine import load_engine
-from compactcli.errors import ModelError
+from compactcli.errors import ConfigError, ModelError
 from compactcli.evaluation import hear
 from compactcli.graph import network_model
 from compactcli.heads import LinearHead, load_embedder, write_heads
@@ -42,6 +42,13 @@ def test_an_embedder_gives_the_embeddings_of_the_network(folder, noise):
     with torch.no_grad():
         logits = torch.from_numpy(embeddings) @ head.weight[:, :, 0].T + head.bias
     np.testing.assert_allclose(logits.numpy(), heard.events, atol=1e-4)
+
+
+@pytest.mark.parametrize("package", ["safetensors", "onnx"])
+def test_a_package_that_is_missing_is_named(package, folder, monkeypatch):
+    monkeypatch.setattr("compactcli.packages.is_installed", lambda name: name != package)
+    with pytest.raises(ConfigError, match=f"an embedding needs the package {package}, which is not installed here"):
+        load_embedder(folder)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])

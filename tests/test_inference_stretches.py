@@ -110,9 +110,9 @@ def test_the_last_stretch_ends_with_a_recording_of_any_rate(write_recording, ton
     assert values["stretches"][-1]["stop"] == values["duration"]
 
 
-@pytest.mark.parametrize("every", [0.99, 0, -1, 1e308, math.nan, math.inf])
+@pytest.mark.parametrize("every", [0.99, 0, -1, 1e308, math.nan, math.inf, True, "5"])
 def test_stretches_that_are_too_short_or_never_end_are_refused(every):
-    with pytest.raises(ConfigError, match=f"every is {re.escape(str(every))}, expected 1 to 1,000,000,000 seconds"):
+    with pytest.raises(ConfigError, match=f"every is {re.escape(repr(every))}, expected 1 to 1,000,000,000 seconds"):
         ScenePlan(every_s=every)
     with pytest.raises(ConfigError, match="every is "):
         compactcli.classify("none.wav", model=FakeEngine(), every=every)

@@ -68,8 +68,10 @@ def embed(
     Example: compact embed recordings/ --every 10 --output vectors.csv
     """
     from compactcli.cli.batch import run_batch
+    from compactcli.heads import PACKAGES
     from compactcli.packages import require_package
 
-    for package in ("safetensors", "onnx"):
+    # before processes begin that would each say so
+    for package in PACKAGES:
         require_package(package, purpose="compact embed")
     raise typer.Exit(run_batch(batch, VectorWork(every_s=every), formats=result_format or []))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from compactcli.config import DetectionConfig, ModelConfig
 from compactcli.errors import ConfigError, require
 
@@ -43,9 +45,11 @@ def check_every(every_s: float | None) -> None:
     Raises:
         ConfigError: The length is out of its range.
     """
+    given: Any = every_s  # whatever the types say
+    is_number = isinstance(given, int | float | np.number) and not isinstance(given, bool)
     require(
-        every_s is None or SHORTEST_STRETCH_S <= every_s <= LONGEST_STRETCH_S,
-        f"every is {every_s}, expected {SHORTEST_STRETCH_S:g} to {LONGEST_STRETCH_S:,.0f} seconds",
+        every_s is None or (is_number and SHORTEST_STRETCH_S <= every_s <= LONGEST_STRETCH_S),
+        f"every is {given!r}, expected {SHORTEST_STRETCH_S:g} to {LONGEST_STRETCH_S:,.0f} seconds",
     )
 
 
