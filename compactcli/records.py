@@ -122,6 +122,13 @@ class Record:
         return values
 
 
+def scene_parts(record: Record) -> list[tuple[float, float | None, Scenes]]:
+    """Start, stop and scenes of each stretch of a recording; without stretches, those of the whole one."""
+    if record.stretches is None:
+        return [(0.0, record.duration, record.scenes or ())]
+    return [(stretch.start, stretch.stop, stretch.scenes) for stretch in record.stretches]
+
+
 def rounded_events(events: Iterable[Event], *, decimals: int = 3) -> list[Event]:
     """Events whose times in seconds have so many decimals.
 

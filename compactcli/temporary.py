@@ -1,6 +1,8 @@
 """Folders for files that nobody needs afterwards, and files that appear whole or not at all."""
 
 import contextlib
+import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,3 +42,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def name_token(path: Path) -> str:
+    """A short word for a file's name, always the same one: a name with something behind it may be too long."""
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from compactcli.audio.decoding import failure_text
 from compactcli.audio.header import AudioInfo
 from compactcli.audio.reading import open_audio
 from compactcli.errors import unwritable, writing_to
+from compactcli.temporary import name_token
 
 _ANY_RATE_HZ = 16000
 # Encodings that keep every bit of what was decoded into float32; the 24 bits of its mantissa are all that is left of
@@ -162,10 +162,8 @@ class _Cut:
         self._info = info
         self._depth = _DEPTHS.get(info.encoding, "PCM_16")
         self._n_frames = 0
-        # not the name itself with something behind it: that may be as long as names can be; and always the same, so
-        # that what a killed process has left does not stay
-        token = hashlib.sha256(os.fsencode(piece.path.name)).hexdigest()[:16]
-        self._part = piece.path.with_name(f".compact-{token}.part")
+        # always the same, so that what a killed process has left does not stay
+        self._part = piece.path.with_name(f".compact-{name_token(piece.path)}.part")
         self._file: soundfile.SoundFile | None = None
 
     @property

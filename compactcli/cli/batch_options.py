@@ -207,10 +207,7 @@ class BatchOptions:
             )
         if self.output is not None and self.output_dir is not None:
             raise ConfigError("--output and --output-dir were both given, expected one of them", hint="leave one out")
-        if self.skip_existing and self.overwrite:
-            raise ConfigError(
-                "--skip-existing and --overwrite contradict each other, expected one of them", hint="leave one out"
-            )
+        options.check_replacing(overwrite=self.overwrite, skip_existing=self.skip_existing)
         self._differ("--output", self.output, "--failures", self.failures)
         self._differ("--output", self.output, "--files-from", self.files_from)
         self._need("--null", self.null, "--files-from or --failures", self.files_from, self.failures)

@@ -169,10 +169,7 @@ def cut(
     from compactcli.errors import ConfigError, require
 
     require(0 <= margin <= LARGEST_MARGIN_S, f"--margin is {margin}, expected 0 to {LARGEST_MARGIN_S:g} seconds")
-    if skip_existing and overwrite:
-        raise ConfigError(
-            "--skip-existing and --overwrite contradict each other, expected one of them", hint="leave one out"
-        )
+    options.check_replacing(overwrite=overwrite, skip_existing=skip_existing)
     for_all, for_one = options.parse_thresholds(threshold or [])
     wanted = options.parse_classes(classes)
     choice = ClipChoice(

@@ -9,8 +9,7 @@ from pathlib import Path
 from compactcli.audio import CutRecording, Piece, cut_audio, measure_duration
 from compactcli.cli.folder import MAX_NAME_BYTES
 from compactcli.cli.hearing import hear_each
-from compactcli.cli.inputs import Input, collect_inputs
-from compactcli.cli.options import STDIN
+from compactcli.cli.inputs import Input, check_named, collect_inputs, is_missing
 from compactcli.cli.output import is_there, real_path
 from compactcli.cli.references import match_recordings
 from compactcli.clips import clip_path, is_name, rest_events
@@ -75,7 +74,7 @@ def find_recordings(
         found = match_recordings(inputs, names, source=source)
         return {name: Source(item=item, inner_path=item.inner_path) for name, item in found.items()}
     paths = [Path(name) for name in names if _is_path(name)]
-    if not any(map(_is_there, paths)):
+    if all(map(is_missing, paths)):
         others = "" if len(names) == 1 else f" and {len(names) - 1} more"
         raise ConfigError(
             f"{source} names '{names[0]}'{others}, found no such recording, expected paths that are there",
@@ -89,23 +88,12 @@ def find_recordings(
 
 
 def _check_places(places: Sequence[Path]) -> None:
-    if STDIN in places:
-        raise ConfigError("- is standard input, expected recordings that have names", hint="write it into a file first")
-    missing = [place for place in places if not _is_there(place)]
+    check_named(places)
+    missing = [place for place in places if is_missing(place)]
     if missing:
         raise ConfigError(
             f"{missing[0]} does not exist, expected a recording or a folder of recordings", hint="check the path"
         )
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:  # opening it will say why
-        return True
-    return True
 
 
 def _is_path(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactcli.cli.options import STDIN
 from compactcli.cli.output import standard_streams
-from compactcli.errors import AudioError, reason_of
+from compactcli.errors import AudioError, ConfigError, reason_of
 
 # whether a file is no recording: as it was found, its real path, and the folder that the user named
 IsOther = Callable[[Path, str, Path], bool]
@@ -137,6 +137,25 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a name that is too long, or a folder above it that may not be read: opening it will say so
         return False
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing has that name; what may not be looked at is not missing."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
+
+
+def check_named(paths: Sequence[Path]) -> None:
+    """Refuse standard input where names of recordings matter.
+
+    Raises:
+        ConfigError: It is one of the paths.
+    """
+    if STDIN in paths:
+        raise ConfigError("- is standard input, expected recordings that have names", hint="write it into a file first")
 
 
 @dataclass(kw_only=True)

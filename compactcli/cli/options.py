@@ -264,6 +264,18 @@ def no_folder(name: str) -> ConfigError:
     )
 
 
+def check_replacing(*, overwrite: bool, skip_existing: bool) -> None:
+    """Refuse both ways to deal with results that are there.
+
+    Raises:
+        ConfigError: They are both asked for.
+    """
+    if skip_existing and overwrite:
+        raise ConfigError(
+            "--skip-existing and --overwrite contradict each other, expected one of them", hint="leave one out"
+        )
+
+
 def parse_thresholds(values: Sequence[str]) -> tuple[float | None, dict[str, float]]:
     """Read the values of ``--threshold``.
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import io
 import json
 import os
@@ -19,6 +18,7 @@ from compactcli.cli.options import STDIN, ListFormat
 from compactcli.cli.stopping import EXIT_SIGNAL
 from compactcli.errors import AudioError, ConfigError, unwritable, writing_to
 from compactcli.formats import encode
+from compactcli.temporary import name_token
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -266,11 +266,6 @@ def remove_result(path: Path) -> None:
     """
     with writing_to(str(path)):
         path.unlink(missing_ok=True)
-
-
-def name_token(path: Path) -> str:
-    """A short word for a file's name, always the same one."""
-    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
 
 
 def _sync(file: io.FileIO, path: Path) -> None:

@@ -13,12 +13,11 @@ from compactcli.cli.folder import MAX_NAME_BYTES, ResultFolder, without_results
 from compactcli.cli.inputs import Input, ResultNames, collect_inputs
 from compactcli.cli.lists import read_list
 from compactcli.cli.options import STDIN, no_folder
-from compactcli.cli.output import name_token
 from compactcli.cli.work import FramePlan, Task, Work
 from compactcli.cli.writing import choose_formats
 from compactcli.errors import AudioError, ConfigError
 from compactcli.formats import FRAME_FORMATS, SUFFIXES
-from compactcli.temporary import temporary_folder
+from compactcli.temporary import name_token, temporary_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ def tune(
     from compactcli.checkpoint import DEFAULT_MODEL, copy_model, find_model
     from compactcli.cli.console import say, say_warning
     from compactcli.cli.hearing import hear_labelled, say_unheard
-    from compactcli.cli.inputs import collect_inputs
+    from compactcli.cli.inputs import check_named, collect_inputs
     from compactcli.cli.output import real_path, write_report
     from compactcli.cli.references import describe_unknown, known_events, match_recordings, read_event_table
     from compactcli.cli.steps import StepProgress
@@ -91,8 +91,7 @@ def tune(
     from compactcli.events import join_events
     from compactcli.operating_point import check_references, fit_detection
 
-    if options.STDIN in paths:
-        raise ConfigError("- is standard input, expected recordings that have names", hint="write it into a file first")
+    check_named(paths)
     table = read_event_table(reference, option="--reference")
     inputs = collect_inputs(
         paths, recursive=recursive, leave_out=[reference] if output is None else [reference, output]
@@ -161,8 +160,7 @@ def tune(
 
 
 def _is_missing(item: "Input") -> bool:
-    try:
-        item.path.lstat()
-    except OSError as error:  # what may not be looked at is not missing
-        return item.root is None and isinstance(error, FileNotFoundError | NotADirectoryError)
-    return False
+    """Whether it is what the user named, and not there."""
+    from compactcli.cli.inputs import is_missing
+
+    return item.root is None and is_missing(item.path)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from compactcli.events import Event
 from compactcli.formats.writer import Writer
-from compactcli.records import Record
+from compactcli.records import Record, scene_parts
 
 
 class SceneTrack:
@@ -31,8 +31,8 @@ class SceneTrack:
 
 
 def _scene_events(record: Record) -> tuple[Event, ...]:
-    whole = [] if record.scenes is None or record.duration is None else [(0.0, record.duration, record.scenes)]
-    parts = whole if record.stretches is None else [(item.start, item.stop, item.scenes) for item in record.stretches]
     return tuple(
-        Event(onset=start, offset=stop, label=scenes[0][0], score=scenes[0][1]) for start, stop, scenes in parts
+        Event(onset=start, offset=stop, label=scenes[0][0], score=scenes[0][1])
+        for start, stop, scenes in scene_parts(record)
+        if scenes and stop is not None
     )

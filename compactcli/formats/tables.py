@@ -6,7 +6,7 @@ import io
 from compactcli.errors import ManifestError
 from compactcli.events import Event
 from compactcli.formats.fields import read_event, show_header
-from compactcli.records import Record, Scenes, rounded_events
+from compactcli.records import Record, rounded_events, scene_parts
 
 # columns that a table of events is read by
 NEEDED_COLUMNS = ("path", "onset", "offset", "label")
@@ -29,7 +29,7 @@ class SceneCsvWriter:
         head = (record.path, record.status, seconds(record.duration))
         rows = [
             csv_row(*head, seconds(start), seconds(stop), str(rank), label, f"{score:.4f}", record.error)
-            for start, stop, scenes in _stretches(record)
+            for start, stop, scenes in scene_parts(record)
             for rank, (label, score) in enumerate(scenes, start=1)
         ]
         return "".join(rows) or csv_row(*head, "", "", "", "", "", record.error)
@@ -120,12 +120,6 @@ def _add_row(table: dict[str, list[Event]], row: dict[str, str], *, where: str) 
     events = table.setdefault(path, [])
     if onset or offset or label:
         events.append(read_event(onset, offset, label, where=where, score=row.get("score", "")))
-
-
-def _stretches(record: Record) -> list[tuple[float, float | None, Scenes]]:
-    if record.stretches is None:
-        return [(0.0, record.duration, record.scenes or ())]
-    return [(stretch.start, stretch.stop, stretch.scenes) for stretch in record.stretches]
 
 
 def seconds(time_s: float | None) -> str:

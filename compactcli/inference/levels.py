@@ -8,7 +8,7 @@ from compactcli.audio import open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model, read_config
 from compactcli.config import ModelConfig
 from compactcli.engine.base import LoadedModel, cut_windows
-from compactcli.inference.listening import PLAINLY, Listening, heard_blocks
+from compactcli.inference.listening import PLAINLY, Listening, heard_blocks, record_of
 from compactcli.logmel import NumpyLogMel, band_centres_hz
 from compactcli.records import Record
 from compactcli.scores import FrameLevels
@@ -55,11 +55,10 @@ def measure_recording(path: str | Path, config: ModelConfig, *, listening: Liste
     Raises:
         AudioError: The recording cannot be analysed at all.
     """
-    name = os.fspath(path) if listening.name is None else listening.name
     features = config.features
     log_mel, centres_hz = NumpyLogMel(features), band_centres_hz(features)
     n_frames = 0
-    with open_audio(path, sample_rate=features.sample_rate, limits=listening.limits, name=name) as reader:
+    with open_audio(path, sample_rate=features.sample_rate, limits=listening.limits, name=listening.name) as reader:
         blocks = heard_blocks(reader, gain_db=listening.gain_db, times=listening.times)
         for window in cut_windows(blocks, config=config, context_frames=0):
             # the last window is filled up to a frame of the network's, which may be longer
@@ -71,12 +70,4 @@ def measure_recording(path: str | Path, config: ModelConfig, *, listening: Liste
                 listening.on_levels(FrameLevels(levels_db=levels_db, edges_s=edges_s, centres_hz=centres_hz))
             if listening.on_progress is not None:
                 listening.on_progress(features.clock.frames_to_s(n_frames), reader.info.duration_s)
-    return Record(
-        path=name,
-        status="ok" if reader.damage is None else "partial",
-        error_code=None if reader.damage is None else "damaged",
-        error_message=reader.damage,
-        duration=reader.decoded_s,
-        sample_rate=reader.info.sample_rate,
-        model=config.name,
-    )
+    return record_of(reader, model=config.name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compactcli.audio import DEFAULT_LIMITS, AudioLimits, Waveform
+from compactcli.audio import DEFAULT_LIMITS, AudioLimits, AudioReader, Waveform
 from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.detection import EventDecoder
 from compactcli.engine.base import Engine, LogitChunk
@@ -17,6 +17,7 @@ from compactcli.events import Event, sort_events
 from compactcli.inference.planning import LONGEST_STRETCH_S, DetectionPlan
 from compactcli.inference.stretches import StretchMeans, StretchScores
 from compactcli.pictures import Picture
+from compactcli.records import Record
 from compactcli.scores import FrameLevels, FrameScores, SceneScores
 from compactcli.timing import FrameClock
 
@@ -226,6 +227,27 @@ class _Pieces:
             edges_s = self._clock.edges_s(end, first=self._first)
             self._on_frames(FrameScores(probabilities=self._held, edges_s=edges_s, classes=self._plan.classes))
             self._first += len(self._held)
+
+
+def record_of(reader: AudioReader, *, model: str) -> Record:
+    """What became of a file that was read to its end, without what was heard in it.
+
+    Args:
+        reader: After its last block.
+        model: Name of the model that listened.
+
+    Returns:
+        Record whose status is ``partial`` when the recording is damaged.
+    """
+    return Record(
+        path=reader.info.path,
+        status="ok" if reader.damage is None else "partial",
+        error_code=None if reader.damage is None else "damaged",
+        error_message=reader.damage,
+        duration=reader.decoded_s,
+        sample_rate=reader.info.sample_rate,
+        model=model,
+    )
 
 
 def heard_blocks(blocks: Iterable[Waveform], *, gain_db: float, times: StageTimes | None) -> Iterator[Waveform]:

@@ -1,14 +1,14 @@
 """One file becomes one record."""
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from compactcli.audio import open_audio
 from compactcli.config import DetectionConfig
 from compactcli.engine.base import Engine
 from compactcli.errors import CompactError
-from compactcli.inference.listening import PLAINLY, Listening, listen
+from compactcli.inference.listening import PLAINLY, Listening, listen, record_of
 from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, ScenePlan, plan_detection
 from compactcli.inference.stretches import name_stretches
 from compactcli.records import Record
@@ -83,9 +83,8 @@ def analyse_file(
     path: str | Path, engine: Engine, *, scenes: ScenePlan, plan: DetectionPlan | None, listening: Listening = PLAINLY
 ) -> Record:
     """Analyse one file; see ``classify_recording`` and ``detect_recording``, which differ in the plans."""
-    name = os.fspath(path) if listening.name is None else listening.name
     sample_rate = engine.config.features.sample_rate
-    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=name) as reader:
+    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=listening.name) as reader:
         findings = listen(
             reader,
             engine,
@@ -94,14 +93,8 @@ def analyse_file(
             listening=listening,
             promised_s=reader.info.duration_s,
         )
-    return Record(
-        path=name,
-        status="ok" if reader.damage is None else "partial",
-        error_code=None if reader.damage is None else "damaged",
-        error_message=reader.damage,
-        duration=reader.decoded_s,
-        sample_rate=reader.info.sample_rate,
-        model=engine.config.name,
+    return replace(
+        record_of(reader, model=engine.config.name),
         scenes=tuple(findings.scenes.top(scenes.top_k)),
         stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=reader.decoded_s),
         events=findings.events,

@@ -3,13 +3,14 @@
 import os
 from array import array
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from compactcli import heads
 from compactcli.audio import Waveform, open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model
 from compactcli.heads import Embedder
-from compactcli.inference.listening import PLAINLY, Hearing, Listening
+from compactcli.inference.listening import PLAINLY, Hearing, Listening, record_of
 from compactcli.inference.planning import LONGEST_STRETCH_S, check_every
 from compactcli.inference.stretches import StartsAndMeans, StretchMeans, stretch_stops
 from compactcli.records import Record, Vector
@@ -49,20 +50,10 @@ def embed_recording(
         ConfigError: ``every_s`` is less than 1.
     """
     check_every(every_s)
-    name = os.fspath(path) if listening.name is None else listening.name
     sample_rate = embedder.config.features.sample_rate
-    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=name) as reader:
+    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=listening.name) as reader:
         means = embed_blocks(reader, embedder, every_s=every_s, listening=listening, promised_s=reader.info.duration_s)
-    return Record(
-        path=name,
-        status="ok" if reader.damage is None else "partial",
-        error_code=None if reader.damage is None else "damaged",
-        error_message=reader.damage,
-        duration=reader.decoded_s,
-        sample_rate=reader.info.sample_rate,
-        model=embedder.config.name,
-        vectors=as_vectors(means, reader.decoded_s),
-    )
+    return replace(record_of(reader, model=embedder.config.name), vectors=as_vectors(means, reader.decoded_s))
 
 
 def embed_blocks(
