@@ -1,7 +1,9 @@
 """Recordings made in code, and the mark of tests that need a GPU."""
 
+import io
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +129,16 @@ def run_compact(monkeypatch, capsys):
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def give_stdin(monkeypatch):
+    """Put bytes on standard input."""
+
+    def give(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return give
 
 
 @pytest.fixture

@@ -100,9 +100,9 @@ def test_label_tracks_of_audacity(run_compact, night):
     assert files(night / "beside") == ["dog/a.wav_00001.000-00001.500.wav"]
 
 
-def test_events_on_standard_input(run_compact, night, monkeypatch):
+def test_events_on_standard_input(run_compact, night, give_stdin):
     table = (night / "labels.tsv").read_bytes()
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(table)))
+    give_stdin(table)
     assert run_compact("cut", "-", "in", "--output-dir", "clips", "--classes", "cat")[0] == 0
     assert files(night / "clips") == ["cat/north/a.wav_00004.000-00004.250.wav"]
 

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import sys
@@ -19,14 +18,6 @@ def write_list(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def give_stdin(monkeypatch):
-    def give(data):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-
-    return give
 
 
 def paths(out):
@@ -298,7 +289,7 @@ def test_options_that_do_not_fit_together(words, message, run_compact, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_paths_of_a_folder_that_was_removed(run_compact, write_tone, tmp_path, monkeypatch):
+def test_paths_of_a_folder_that_was_removed(run_compact, write_tone, give_stdin, tmp_path, monkeypatch):
     path = write_tone()
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
@@ -312,7 +303,7 @@ def test_paths_of_a_folder_that_was_removed(run_compact, write_tone, tmp_path, m
         assert (code, out) == (2, "")
         assert err.startswith(f"error: {place} is relative to a folder that was removed, expected to be in one that is")
     # nothing here is relative
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    give_stdin(path.read_bytes())
     assert run_compact("classify", "-", "--output", tmp_path / "o.json")[0] == 0
 
 

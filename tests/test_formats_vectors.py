@@ -3,7 +3,12 @@
 import csv
 import io
 
-from compactcli.formats import FORMATS
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compactcli.errors import ManifestError
+from compactcli.formats import FORMATS, read_vectors
 from compactcli.records import Record, Vector
 
 
@@ -23,9 +28,9 @@ def write(*records):
 def test_a_row_for_each_stretch():
     text = write(embedded("a.wav", (0.0, 2.0, (0.5, -1.0)), (2.0, 3.0005, (1e-6, 12.3456789))))
     assert text == (
-        "path,status,duration,start,stop,error,v1,v2\n"
-        "a.wav,ok,3.001,0.000,2.000,,0.50000,-1.00000\n"
-        "a.wav,ok,3.001,2.000,3.001,,0.00000,12.34568\n"
+        "path,status,duration,start,stop,model,error,v1,v2\n"
+        "a.wav,ok,3.001,0.000,2.000,m,,0.50000,-1.00000\n"
+        "a.wav,ok,3.001,2.000,3.001,m,,0.00000,12.34568\n"
     )
 
 
@@ -39,6 +44,96 @@ def test_failures_keep_their_place_and_all_columns():
 
 
 def test_nothing_but_failures_has_no_columns_of_values():
-    expected = "path,status,duration,start,stop,error\n"
+    expected = "path,status,duration,start,stop,model,error\n"
     assert write() == expected
-    assert write(FAILED) == expected + '"b,c.wav",error,,,,empty: it has no samples\n'
+    assert write(FAILED) == expected + '"b,c.wav",error,,,,m,empty: it has no samples\n'
+
+
+HEAD = "path,status,start,stop,model,error,v1,v2\n"
+ROW = "a.wav,ok,0,2,m,,0.5,1\n"
+
+
+def read(text):
+    return list(read_vectors(io.StringIO(text, newline=""), "v.csv"))
+
+
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=8)
+values = st.floats(-100, 100, width=32)
+recordings = st.lists(
+    st.tuples(names, st.lists(st.tuples(values, values), min_size=1, max_size=3)), min_size=1, max_size=5
+)
+
+
+@given(recordings=recordings, form=st.sampled_from(["csv", "json", "jsonl"]), with_failed=st.booleans())
+def test_what_is_written_is_read_again(recordings, form, with_failed):
+    written = [
+        embedded(path, *((place, place + 1, row) for place, row in enumerate(rows))) for path, rows in recordings
+    ]
+    writer = FORMATS["embed"][form]()
+    records = [*written, *[FAILED] * with_failed]
+    text = "".join([writer.begin(), *map(writer.record, records), writer.end()])
+    found = read(text)
+    flat = [
+        (record.path, record.model, vector.start, vector.stop, *vector.values)
+        for record in found
+        for vector in record.vectors or ()
+    ]
+    expected = [
+        (record.path, "m", vector.start, vector.stop, *(round(value, 5) for value in vector.values))
+        for record in written
+        for vector in record.vectors
+    ]
+    assert [row[:4] for row in flat] == [row[:4] for row in expected]
+    for row, other in zip(flat, expected, strict=True):
+        assert row[4:] == pytest.approx(other[4:], rel=1e-6)
+    assert [record.path for record in found if record.status == "error"] == ["b,c.wav"] * with_failed
+
+
+def test_a_failure_says_what_it_was():
+    [record] = read(write(FAILED))
+    assert (record.error_code, record.error_message) == ("empty", "it has no samples")
+
+
+def test_tables_that_follow_one_another_empty_lines_and_the_mark_of_windows():
+    assert [record.path for record in read(f"\ufeff{HEAD}{ROW}\r\n{HEAD}{ROW.replace('a.', 'b.')}")] == [
+        "a.wav",
+        "b.wav",
+    ]
+
+
+def test_other_columns_do_not_matter():
+    [record] = read("mine,path,status,model,error,start,stop,v1\nx,a.wav,partial,m,damaged: yes,1,2,4\n")
+    assert (record.path, record.vectors[0].start, list(record.vectors[0].values)) == ("a.wav", 1.0, [4.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", r"v\.csv begins with \[\], expected a table of vectors"),
+        ("path,onset,offset\n", r"begins with \['path', 'onset', 'offset'\], expected a table of vectors"),
+        (HEAD + "a.wav,ok,0,2,m,,0.5\n", "line 2 has 7 fields, expected 8 as in line 1"),
+        (HEAD + ROW + "a.wav,ok,0,2,m,,0.5,x\n", "line 3 holds what is no number among its values"),
+        (HEAD + "a.wav,ok,0,2,m,,,\n", "line 2 holds what is no number among its values"),
+        (HEAD + "a.wav,ok,0,2,m,,nan,1\n", "line 2 holds values that are not finite"),
+        (HEAD + "a.wav,ok,0,2,m,,1e39,1\n", "line 2 holds values that are not finite"),
+        (HEAD + "a.wav,ok,2,2,m,,1,1\n", r"line 2 starts at 2\.0 and stops at 2\.0, expected 0 <= start < stop"),
+        (HEAD + "a.wav,ok,-1,2,m,,1,1\n", "expected 0 <= start < stop"),
+        (HEAD + "a.wav,ok,0,nan,m,,1,1\n", "expected 0 <= start < stop"),
+        (HEAD + "a.wav,ok,,2,m,,1,1\n", "line 2 has onset '' and offset '2', expected two numbers"),
+        (HEAD + "a.wav,ok,0,2,,,1,1\n", "line 2 has path 'a.wav' and model '', expected both"),
+        (HEAD + ",ok,0,2,m,,1,1\n", "line 2 has path '' and model 'm', expected both"),
+        (HEAD + '"a.wav,ok,0,2,m,,1,1\n', "is no row of a table"),
+        ("[1]", r"record 1 is no record of schema 1, expected what compact embed writes"),
+        ('{"schema": 1, "path": "a.wav", "model": "m", "events": []}', "record 1 has no vectors of a model"),
+        ('{"schema": 1, "path": "a.wav", "vectors": []}', "record 1 has no vectors of a model"),
+        (
+            '{"schema": 1, "path": "a.wav", "model": "m", "vectors": [{"start": 0, "stop": 1, "values": ["x"]}]}',
+            "record 1, vector 1 is .*, expected start and stop in seconds and values",
+        ),
+        ("{", "v.csv line 1 is no JSON .*, expected records of compact embed"),
+        ("[" * 100_000, "v.csv is nested too deeply, expected records of compact embed"),
+    ],
+)
+def test_damaged_tables_are_refused(text, expected):
+    with pytest.raises(ManifestError, match=expected):
+        read(text)

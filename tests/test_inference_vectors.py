@@ -9,7 +9,7 @@ from fake_engine import SURE, FakeEngine, fake_embedder
 
 import compactcli
 from compactcli.errors import AudioError, ConfigError
-from compactcli.inference import Listening, StageTimes, embed_recording, load_embedder
+from compactcli.inference import Listening, StageTimes, embed_part, embed_recording, load_embedder
 
 RATE = 16000
 SAMPLES = Path(__file__).parents[1] / "sample_audio"
@@ -40,6 +40,35 @@ def test_each_stretch_has_a_vector(night_and_day):
     assert [item.values[0] for item in record.vectors] == [-SURE, -SURE, SURE, SURE]
     values = record.to_dict()["vectors"]
     assert values[3] == {"start": 6.0, "stop": 7.0, "values": [SURE, -SURE, SURE]}
+
+
+def test_a_part_is_heard_by_itself(night_and_day):
+    for chunk in (13, 50):
+        embedder = fake_embedder(frames_per_chunk=chunk)
+        for start, stop, end, loud in (
+            (0.0, 4.0, 4.0, 0.0),
+            (3.0, 5.0, 5.0, 0.5),
+            (6.0, None, 7.0, 1.0),
+            (6, 9, 7.0, 1),
+        ):
+            record = embed_part(night_and_day, embedder, start_s=start, stop_s=stop)
+            [vector] = record.vectors
+            assert (vector.start, vector.stop, record.status) == (start, end, "ok")
+            assert vector.values[0] == pytest.approx(SURE * (2 * loud - 1))
+
+
+def test_what_comes_after_a_part_is_not_read(write_recording, tone):
+    path = write_recording("cut.flac", tone(10.0))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert embed_part(path, fake_embedder(), stop_s=2.0).status == "ok"
+    record = embed_part(path, fake_embedder(), start_s=2.0)
+    assert (record.status, record.error_code) == ("partial", "damaged")
+    assert record.vectors[0].stop == record.duration
+
+
+def test_a_part_behind_the_end(night_and_day):
+    with pytest.raises(AudioError, match=r"day\.wav ends at 7\.00 s, expected more after 7 s"):
+        embed_part(night_and_day, fake_embedder(), start_s=7.0)
 
 
 def test_who_listens_is_told(night_and_day):

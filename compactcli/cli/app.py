@@ -25,6 +25,7 @@ from compactcli.cli.learn import learn
 from compactcli.cli.models import models
 from compactcli.cli.notices import say_device_warnings
 from compactcli.cli.plot import plot
+from compactcli.cli.search import search
 from compactcli.cli.stopping import EXIT_INTERRUPTED, StoppedError, signals_stop
 from compactcli.cli.streams import fill_closed_streams
 from compactcli.cli.study import study
@@ -51,6 +52,7 @@ app.command()(classify)
 app.command()(detect)
 app.command()(features)
 app.command()(embed)
+app.command()(search)
 app.command()(plot)
 app.command()(cut)
 app.command()(learn)

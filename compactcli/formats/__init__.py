@@ -24,7 +24,7 @@ from compactcli.formats.rttm import RttmWriter
 from compactcli.formats.scenes import SceneTrack
 from compactcli.formats.subtitles import SrtWriter, VttWriter
 from compactcli.formats.tables import EventCsvWriter, SceneCsvWriter
-from compactcli.formats.vectors import VectorCsvWriter
+from compactcli.formats.vectors import VectorCsvWriter, read_vectors
 from compactcli.formats.writer import FrameWriter, Writer
 from compactcli.records import Record
 
@@ -59,6 +59,7 @@ __all__ = [
     "read_events",
     "read_events_tsv",
     "read_raven_table",
+    "read_vectors",
 ]
 
 # what each command can make of records, by the names users ask for; a writer serves one document

@@ -77,7 +77,7 @@ def read_events_json(text: str, source: str) -> dict[str, list[Event]]:
         {'a.wav': [Event(onset=0, offset=1, label='dog', score=None)]}
     """
     table: dict[str, list[Event]] = {}
-    for number, record in enumerate(_parse_records(text, source), start=1):
+    for number, record in enumerate(parse_records(text, source), start=1):
         where = f"{source} record {number}"
         if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("path"), str):
             raise ManifestError(f"{where} is no record of schema {SCHEMA}, expected what compact detect writes")
@@ -91,8 +91,17 @@ def read_events_json(text: str, source: str) -> dict[str, list[Event]]:
     return table
 
 
-def _parse_records(text: str, source: str) -> list[Any]:
-    """Values one after the other, those of arrays one by one, however the text is broken into lines."""
+def parse_records(text: str, source: str, *, expected: str = "records of compact detect") -> list[Any]:
+    """Values one after the other, those of arrays one by one, however the text is broken into lines.
+
+    Args:
+        text: JSON.
+        source: Name of the document for messages.
+        expected: What it should hold, for messages.
+
+    Raises:
+        ManifestError: It is no JSON.
+    """
     decoder = json.JSONDecoder()
     records: list[Any] = []
     position = 1 if text.startswith("\ufeff") else 0
@@ -101,11 +110,9 @@ def _parse_records(text: str, source: str) -> list[Any]:
             value, position = decoder.raw_decode(text, rest.end())
             records += value if isinstance(value, list) else [value]
     except json.JSONDecodeError as error:
-        raise ManifestError(
-            f"{source} line {error.lineno} is no JSON ({error.msg}), expected records of compact detect"
-        ) from error
+        raise ManifestError(f"{source} line {error.lineno} is no JSON ({error.msg}), expected {expected}") from error
     except RecursionError as error:
-        raise ManifestError(f"{source} is nested too deeply, expected records of compact detect") from error
+        raise ManifestError(f"{source} is nested too deeply, expected {expected}") from error
     return records
 
 
@@ -113,12 +120,13 @@ def _read_event(values: Any, *, where: str) -> Event:
     fields = values if isinstance(values, dict) else {}
     onset, offset, score = fields.get("onset"), fields.get("offset"), fields.get("score")
     label = fields.get("label", "")
-    is_scored = score is None or _is_number(score)
-    if not (_is_number(onset) and _is_number(offset) and isinstance(label, str) and is_scored):
+    is_scored = score is None or is_number(score)
+    if not (is_number(onset) and is_number(offset) and isinstance(label, str) and is_scored):
         raise ManifestError(f"{where} is {values!r:.100}, expected onset and offset in seconds, a label and a score")
     return make_event(onset, offset, label, score=score, where=where)
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of JSON is a number that float64 holds exactly enough for seconds."""
     # whole numbers of JSON have no end
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER

@@ -1,7 +1,23 @@
-"""Embeddings as a comma-separated table, one row for each stretch of a recording."""
+"""Embeddings as a comma-separated table, one row for each stretch of a recording, and back."""
 
+import csv
+import itertools
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from compactcli.errors import ManifestError
+from compactcli.formats.documents import is_number, parse_records
+from compactcli.formats.fields import read_times, show_header
 from compactcli.formats.tables import csv_row, seconds
-from compactcli.records import Record
+from compactcli.records import SCHEMA, Record, Vector
+
+COLUMNS = ("path", "status", "duration", "start", "stop", "model", "error")
+# columns that a table of embeddings is read by
+NEEDED_COLUMNS = ("path", "status", "start", "stop", "model", "error")
+FIRST_VALUE = "v1"
+MAKE_ONE = "make one with: compact embed RECORDINGS --every 5 --output vectors.csv"
 
 
 class VectorCsvWriter:
@@ -36,8 +52,7 @@ class VectorCsvWriter:
         if begun and not waiting:
             return ""
         names = (f"v{number}" for number in range(1, self._n_values + 1))
-        head = csv_row("path", "status", "duration", "start", "stop", "error", *names)
-        return head + "".join(map(self._rows, waiting))
+        return csv_row(*COLUMNS, *names) + "".join(map(self._rows, waiting))
 
     def _rows(self, record: Record) -> str:
         head = (record.path, record.status, seconds(record.duration))
@@ -46,9 +61,115 @@ class VectorCsvWriter:
                 *head,
                 seconds(vector.start),
                 seconds(vector.stop),
+                record.model or "",
                 record.error,
                 *(f"{value:.5f}" for value in vector.values),
             )
             for vector in record.vectors or ()
         ]
-        return "".join(rows) or csv_row(*head, "", "", record.error, *[""] * (self._n_values or 0))
+        return "".join(rows) or csv_row(*head, "", "", record.model or "", record.error, *[""] * (self._n_values or 0))
+
+
+def read_vectors(lines: Iterable[str], source: str) -> Iterator[Record]:
+    r"""Read what ``compact embed`` wrote; a table row by row, so that it may be longer than memory.
+
+    Args:
+        lines: Of a table, or of JSON or JSON Lines. Tables may follow one another, each with its column names.
+        source: Name of the table for messages.
+
+    Yields:
+        A record for each row of a table or for each record of JSON: path, model and vectors, or why there are none.
+
+    Raises:
+        ManifestError: It is no such table, or is damaged; the message names the line or the record.
+
+    Example:
+        >>> table = "path,status,start,stop,model,error,v1\na.wav,ok,0,5,compactnet,,0.25\n"
+        >>> [record.vectors[0].values.tolist() for record in read_vectors(table.splitlines(True), "vectors.csv")]
+        [[0.25]]
+    """
+    rest = iter(lines)
+    first = next(rest, "").removeprefix("\ufeff")
+    whole = itertools.chain([first], rest)
+    if first.lstrip().startswith(("{", "[")):
+        expected = "records of compact embed"
+        for number, values in enumerate(parse_records("".join(whole), source, expected=expected), start=1):
+            yield _record_of_values(values, where=f"{source} record {number}")
+        return
+    yield from _read_table(whole, source)
+
+
+def _read_table(lines: Iterable[str], source: str) -> Iterator[Record]:
+    rows = csv.reader(lines, strict=True)
+    try:
+        header = next(rows, [])
+        missing = [name for name in (*NEEDED_COLUMNS, FIRST_VALUE) if name not in header]
+        # without a vector there are no columns of values
+        if missing and missing != [FIRST_VALUE]:
+            raise ManifestError(
+                f"{source} begins with {show_header(header)}, expected a table of vectors", hint=MAKE_ONE
+            )
+        places = {name: header.index(name) for name in NEEDED_COLUMNS}
+        values_at = len(header) if missing else header.index(FIRST_VALUE)
+        for fields in rows:
+            where = f"{source} line {rows.line_num}"
+            if not any(fields) or fields == header:
+                continue
+            if len(fields) != len(header):
+                raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
+            row = {name: fields[place] for name, place in places.items()}
+            yield _record_of_row(row, fields[values_at:], where=where)
+    except csv.Error as error:
+        raise ManifestError(f"{source} line {rows.line_num} is no row of a table ({error})") from error
+
+
+def _record_of_row(row: dict[str, str], fields: list[str], *, where: str) -> Record:
+    if row["status"] == "error":
+        return _failed(row["path"], row["model"], row["error"])
+    start, stop = read_times(row["start"], row["stop"], where=where)
+    try:
+        values = array("f", map(float, fields))
+    except ValueError as error:
+        raise ManifestError(f"{where} holds what is no number among its values ({error})") from error
+    return _record(row["path"], row["model"], [(start, stop, values)], where=where)
+
+
+def _record_of_values(record: Any, *, where: str) -> Record:
+    """What a record of JSON says, checked; see ``read_vectors``."""
+    fields = record if isinstance(record, dict) else {}
+    path, model, vectors = fields.get("path"), fields.get("model"), fields.get("vectors")
+    if fields.get("schema") != SCHEMA or not isinstance(path, str):
+        raise ManifestError(f"{where} is no record of schema {SCHEMA}, expected what compact embed writes")
+    if fields.get("status") == "error":
+        return _failed(path, model if isinstance(model, str) else "", "")
+    if not isinstance(vectors, list) or not isinstance(model, str):
+        raise ManifestError(f"{where} has no vectors of a model, expected a record of compact embed")
+    found = []
+    for index, vector in enumerate(vectors, start=1):
+        parts = vector if isinstance(vector, dict) else {}
+        start, stop, values = parts.get("start"), parts.get("stop"), parts.get("values")
+        if not (is_number(start) and is_number(stop) and isinstance(values, list) and all(map(is_number, values))):
+            raise ManifestError(
+                f"{where}, vector {index} is {vector!r:.100}, expected start and stop in seconds and values"
+            )
+        found.append((start, stop, array("f", values)))
+    return _record(path, model, found, where=where)
+
+
+def _record(path: str, model: str, vectors: Sequence[tuple[float, float, Sequence[float]]], *, where: str) -> Record:
+    if not path or not model:
+        raise ManifestError(f"{where} has path '{path}' and model '{model}', expected both")
+    for start, stop, values in vectors:
+        if not (0 <= start < stop < math.inf):
+            raise ManifestError(f"{where} starts at {start} and stops at {stop}, expected 0 <= start < stop")
+        if not math.isfinite(sum(values)):
+            raise ManifestError(f"{where} holds values that are not finite, expected numbers that float32 can hold")
+    found = (Vector(start=start, stop=stop, values=values) for start, stop, values in vectors)
+    return Record(path=path, model=model, vectors=tuple(found))
+
+
+def _failed(path: str, model: str, error: str) -> Record:
+    code, _, message = error.partition(": ")
+    return Record(
+        path=path, status="error", error_code=code or "unknown", error_message=message or "unknown", model=model or None
+    )

@@ -6,7 +6,7 @@ from compactcli.inference.listening import LARGEST_GAIN_DB, Listening, StageTime
 from compactcli.inference.pictures import picture_recording
 from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, override_detection, plan_detection
 from compactcli.inference.recordings import classify_recording, detect_recording, error_record
-from compactcli.inference.vectors import embed_recording, load_embedder
+from compactcli.inference.vectors import embed_part, embed_recording, load_embedder
 
 __all__ = [
     "DEFAULT_TOP_K",
@@ -19,6 +19,7 @@ __all__ = [
     "detect",
     "detect_recording",
     "embed",
+    "embed_part",
     "embed_recording",
     "error_record",
     "load_embedder",

@@ -1,14 +1,16 @@
 """One recording of any length becomes vectors: what the network makes of it, before its heads decide what that is."""
 
+import itertools
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from compactcli import heads
 from compactcli.audio import Waveform, open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model
+from compactcli.errors import AudioError
 from compactcli.heads import Embedder
 from compactcli.inference.listening import PLAINLY, Hearing, Listening, record_of
 from compactcli.inference.planning import LONGEST_STRETCH_S, check_every
@@ -54,6 +56,60 @@ def embed_recording(
     with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=listening.name) as reader:
         means = embed_blocks(reader, embedder, every_s=every_s, listening=listening, promised_s=reader.info.duration_s)
     return replace(record_of(reader, model=embedder.config.name), vectors=as_vectors(means, reader.decoded_s))
+
+
+def embed_part(
+    path: str | Path,
+    embedder: Embedder,
+    *,
+    start_s: float = 0.0,
+    stop_s: float | None = None,
+    listening: Listening = PLAINLY,
+) -> Record:
+    """Embed a part of a recording by itself: what is around it is not heard, as it would not be in a clip.
+
+    Args:
+        path: The recording; see ``open_audio`` for the formats.
+        embedder: What ``load_embedder`` gave.
+        start_s: Seconds from the start of the recording.
+        stop_s: Seconds, after ``start_s``; None, and what lies behind its end, stand for the end. What comes later is
+            not read.
+        listening: Limits, and who is told how far it is.
+
+    Returns:
+        Record with one vector; its status is ``partial`` when the recording is damaged before ``stop_s``.
+
+    Raises:
+        AudioError: The recording cannot be heard at all, or ends before the part begins.
+    """
+    sample_rate = embedder.config.features.sample_rate
+    last = None if stop_s is None else round(stop_s * sample_rate)
+    with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=listening.name) as reader:
+        blocks = _between(reader, round(start_s * sample_rate), last)
+        begin = next(blocks, None)
+        if begin is None:
+            raise AudioError(
+                f"{reader.info.path} ends at {reader.decoded_s:.2f} s, expected more after {start_s:g} s",
+                hint="choose a part that begins earlier",
+                code="too-short",
+            )
+        means = embed_blocks(itertools.chain([begin], blocks), embedder, every_s=None, listening=listening)
+    end_s = reader.decoded_s if stop_s is None else min(stop_s, reader.decoded_s)
+    [(_, mean)] = means
+    vector = Vector(start=start_s, stop=end_s, values=array("f", mean.tolist()))
+    return replace(record_of(reader, model=embedder.config.name), vectors=(vector,))
+
+
+def _between(blocks: Iterable[Waveform], first: int, last: int | None) -> Iterator[Waveform]:
+    """Samples from ``first`` to before ``last``; of the blocks behind them, none is asked for."""
+    position = 0
+    for block in blocks:
+        piece = block[max(0, first - position) : None if last is None else max(0, last - position)]
+        position += len(block)
+        if len(piece):
+            yield piece
+        if last is not None and position >= last:
+            return
 
 
 def embed_blocks(
