@@ -17,7 +17,7 @@ RECIPES = Path(__file__).parent.parent / "models/recipes"
 DISTILLED = ("esc50-nano", "esc50-base")
 # one fold in less than an hour on two cores with units for bfloat16
 SHORT = ("esc50-nano-short", "esc50-nano-short-soft", "esc50-nano-short-soft-32", "esc50-base-short-soft")
-LONG = ("esc50-nano-long-soft",)
+LONG = ("esc50-nano-long-soft", "esc50-base-long-soft")
 SCRATCH = ("esc50-nano-scratch", "esc50-base-scratch", "esc50-nano-short-scratch", "esc50-base-long-scratch")
 NAMES = DISTILLED + SHORT + LONG + SCRATCH
 # what differs in the teacher alone
@@ -71,8 +71,9 @@ def test_both_regimes_train_the_same_network_as_long(distilled, scratch):
     assert (one.optimisation.steps, one.features) == (other.optimisation.steps, other.features)
 
 
-def test_the_short_sizes_differ_in_the_network_alone():
-    nano, base = read("esc50-nano-short-soft"), read("esc50-base-short-soft")
+@pytest.mark.parametrize("length", ["short", "long"])
+def test_the_sizes_differ_in_the_network_alone(length):
+    nano, base = read(f"esc50-nano-{length}-soft"), read(f"esc50-base-{length}-soft")
     assert base.network == read("esc50-base").network
     assert replace(base, name=nano.name, network=nano.network) == nano
 
