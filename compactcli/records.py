@@ -57,6 +57,7 @@ class Record:
         duration: Length that was analysed in seconds, or None where it is unknown.
         sample_rate: Of the file in Hz, or None where it is unknown.
         model: Name of the model.
+        model_version: Which release of the model.
         scenes: Of the whole recording; None unless scenes were classified.
         stretches: Its parts from start to end; None unless scenes of parts were asked for.
         events: Events by onset; None unless events were detected.
@@ -73,6 +74,7 @@ class Record:
     duration: float | None = None
     sample_rate: int | None = None
     model: str | None = None
+    model_version: str | None = None
     scenes: Scenes | None = None
     stretches: tuple[Stretch, ...] | None = None
     events: tuple[Event, ...] | None = None
@@ -96,10 +98,10 @@ class Record:
         """The record as plain JSON values: schema 1, scores with 4 decimals, seconds with 3, embeddings with 5.
 
         Example:
-            >>> Record(path="a.wav", duration=1.0, sample_rate=8000, model="m", scenes=(("rain", 0.5),)).to_dict()
-            ... # doctest: +NORMALIZE_WHITESPACE
+            >>> rain = Record(path="a.wav", duration=1.0, sample_rate=8000, model="m", scenes=(("rain", 0.5),))
+            >>> rain.to_dict()  # doctest: +NORMALIZE_WHITESPACE
             {'schema': 1, 'path': 'a.wav', 'status': 'ok', 'error': None, 'duration': 1.0, 'sample_rate': 8000,
-             'model': 'm', 'scenes': [{'label': 'rain', 'score': 0.5}]}
+             'model': 'm', 'model_version': None, 'scenes': [{'label': 'rain', 'score': 0.5}]}
         """
         error = None if self.status == "ok" else {"code": self.error_code, "message": self.error_message}
         values: dict[str, Any] = {
@@ -110,6 +112,7 @@ class Record:
             "duration": None if self.duration is None else _seconds(self.duration),
             "sample_rate": self.sample_rate,
             "model": self.model,
+            "model_version": self.model_version,
         }
         if self.scenes is not None:
             values["scenes"] = _scene_values(self.scenes)

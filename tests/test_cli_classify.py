@@ -36,6 +36,7 @@ def test_one_recording_into_a_pipe_is_one_line_of_json(run_compact, write_tone):
         "duration": 2.0,
         "sample_rate": RATE,
         "model": "fake",
+        "model_version": "1",
     }
 
 

@@ -92,6 +92,7 @@ def test_a_report_as_json_and_as_a_table(search, night):
         0,
         {
             "model": "fake",
+            "model_version": "1",
             "vectors": 10,
             "without_vectors": 0,
             "hits": [
@@ -195,19 +196,21 @@ def test_a_damaged_example_is_heard_as_far_as_it_goes(search, night, write_recor
         (["failed.csv", "loud.wav"], "failed.csv holds no vectors, expected those of a recording at least"),
         (
             ["other.csv", "loud.wav"],
-            "other.csv has vectors of model 'other', found model 'fake', expected the same one",
+            "other.csv has vectors of model 'other', version 1, found model 'fake', version 1, expected the same one",
         ),
-        (["mixed.csv", "loud.wav"], "mixed.csv has vectors of model 'fake', found model 'other'"),
+        (["older.csv", "loud.wav"], "older.csv has vectors of model 'fake', version 0, found model 'fake', version 1"),
+        (["mixed.csv", "loud.wav"], "mixed.csv has vectors of model 'fake', version 1, found model 'other', version 1"),
         (["short.csv", "loud.wav"], "a.wav has a vector of 1 values, expected 3 as of the examples"),
     ],
 )
 def test_requests_that_make_no_sense(words, expected, search, night):
     table = (night / "v.csv").read_text()
     head, *rows = table.splitlines(keepends=True)
-    (night / "failed.csv").write_text(head + "x.wav,error,,,,fake,gone: it is not there,,,\n")
-    (night / "other.csv").write_text(table.replace(",fake,", ",other,"))
-    (night / "mixed.csv").write_text(table + rows[0].replace(",fake,", ",other,"))
-    (night / "short.csv").write_text("path,status,start,stop,model,error,v1\na.wav,ok,0,1,fake,,1\n")
+    (night / "failed.csv").write_text(head + "x.wav,error,,,,fake,1,gone: it is not there,,,\n")
+    (night / "other.csv").write_text(table.replace(",fake,1,", ",other,1,"))
+    (night / "older.csv").write_text(table.replace(",fake,1,", ",fake,0,"))
+    (night / "mixed.csv").write_text(table + rows[0].replace(",fake,1,", ",other,1,"))
+    (night / "short.csv").write_text("path,status,start,stop,model,model_version,error,v1\na.wav,ok,0,1,fake,1,,1\n")
     code, out, err = search(*words)
     assert (code, out) == (2, "")
     assert expected in " ".join(err.split())

@@ -34,12 +34,22 @@ SCENE = Record(
     duration=30.0004,
     sample_rate=44100,
     model="compactnet",
+    model_version="2026.11",
     scenes=(("beach", 0.91234567), ("stream", 0.05)),
 )
 BARK = Event(onset=0.40049, offset=1.2, label="dog", score=0.98765)
 SIREN = Event(onset=2.0, offset=12.3456, label="siren", score=0.5)
-EVENTS = Record(path="street.wav", duration=12.3456, sample_rate=16000, model="compactnet", events=(BARK, SIREN))
-SILENCE = Record(path="quiet.wav", duration=5.0, sample_rate=16000, model="compactnet", events=())
+EVENTS = Record(
+    path="street.wav",
+    duration=12.3456,
+    sample_rate=16000,
+    model="compactnet",
+    model_version="2026.11",
+    events=(BARK, SIREN),
+)
+SILENCE = Record(
+    path="quiet.wav", duration=5.0, sample_rate=16000, model="compactnet", model_version="2026.11", events=()
+)
 FAILED = Record(
     path="broken.wav", status="error", error_code="not-audio", error_message="broken.wav is text", model="compactnet"
 )
@@ -51,6 +61,7 @@ CUT = Record(
     duration=3.0,
     sample_rate=48000,
     model="compactnet",
+    model_version="2026.11",
     events=(Event(onset=1.0, offset=3.0, label="rain", score=0.75),),
 )
 
@@ -97,7 +108,8 @@ def test_jsonl_is_an_object_a_line() -> None:
 def test_json_golden_line() -> None:
     assert write(FORMATS["classify"]["jsonl"](), SCENE) == (
         '{"schema": 1, "path": "beach.wav", "status": "ok", "error": null, "duration": 30.0, "sample_rate": 44100, '
-        '"model": "compactnet", "scenes": [{"label": "beach", "score": 0.9123}, {"label": "stream", "score": 0.05}]}\n'
+        '"model": "compactnet", "model_version": "2026.11", '
+        '"scenes": [{"label": "beach", "score": 0.9123}, {"label": "stream", "score": 0.05}]}\n'
     )
 
 
@@ -291,7 +303,9 @@ def test_a_bad_line_is_refused_by_its_number(line: str, message: str) -> None:
 
 
 def test_samples_without_a_name_have_one_where_a_format_needs_it():
-    record = Record(path="", duration=5.0, sample_rate=16000, model="compactnet", events=(BARK,))
+    record = Record(
+        path="", duration=5.0, sample_rate=16000, model="compactnet", model_version="2026.11", events=(BARK,)
+    )
 
     def written(writer):
         return writer.begin() + writer.record(record) + writer.end()

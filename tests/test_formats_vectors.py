@@ -14,10 +14,12 @@ from compactcli.records import Record, Vector
 
 def embedded(path, *vectors):
     found = tuple(Vector(start=start, stop=stop, values=values) for start, stop, values in vectors)
-    return Record(path=path, duration=found[-1].stop, sample_rate=8000, model="m", vectors=found)
+    return Record(path=path, duration=found[-1].stop, sample_rate=8000, model="m", model_version="7", vectors=found)
 
 
-FAILED = Record(path="b,c.wav", status="error", error_code="empty", error_message="it has no samples", model="m")
+FAILED = Record(
+    path="b,c.wav", status="error", error_code="empty", error_message="it has no samples", model="m", model_version="7"
+)
 
 
 def write(*records):
@@ -28,9 +30,9 @@ def write(*records):
 def test_a_row_for_each_stretch():
     text = write(embedded("a.wav", (0.0, 2.0, (0.5, -1.0)), (2.0, 3.0005, (1e-6, 12.3456789))))
     assert text == (
-        "path,status,duration,start,stop,model,error,v1,v2\n"
-        "a.wav,ok,3.001,0.000,2.000,m,,0.50000,-1.00000\n"
-        "a.wav,ok,3.001,2.000,3.001,m,,0.00000,12.34568\n"
+        "path,status,duration,start,stop,model,model_version,error,v1,v2\n"
+        "a.wav,ok,3.001,0.000,2.000,m,7,,0.50000,-1.00000\n"
+        "a.wav,ok,3.001,2.000,3.001,m,7,,0.00000,12.34568\n"
     )
 
 
@@ -44,13 +46,13 @@ def test_failures_keep_their_place_and_all_columns():
 
 
 def test_nothing_but_failures_has_no_columns_of_values():
-    expected = "path,status,duration,start,stop,model,error\n"
+    expected = "path,status,duration,start,stop,model,model_version,error\n"
     assert write() == expected
-    assert write(FAILED) == expected + '"b,c.wav",error,,,,m,empty: it has no samples\n'
+    assert write(FAILED) == expected + '"b,c.wav",error,,,,m,7,empty: it has no samples\n'
 
 
-HEAD = "path,status,start,stop,model,error,v1,v2\n"
-ROW = "a.wav,ok,0,2,m,,0.5,1\n"
+HEAD = "path,status,start,stop,model,model_version,error,v1,v2\n"
+ROW = "a.wav,ok,0,2,m,7,,0.5,1\n"
 
 
 def read(text):
@@ -102,7 +104,9 @@ def test_tables_that_follow_one_another_empty_lines_and_the_mark_of_windows():
 
 
 def test_other_columns_do_not_matter():
-    [record] = read("mine,path,status,model,error,start,stop,v1\nx,a.wav,partial,m,damaged: yes,1,2,4\n")
+    [record] = read(
+        "mine,path,status,model,model_version,error,start,stop,v1\nx,a.wav,partial,m,7,damaged: yes,1,2,4\n"
+    )
     assert (record.path, record.vectors[0].start, list(record.vectors[0].values)) == ("a.wav", 1.0, [4.0])
 
 
@@ -111,21 +115,22 @@ def test_other_columns_do_not_matter():
     [
         ("", r"v\.csv begins with \[\], expected a table of vectors"),
         ("path,onset,offset\n", r"begins with \['path', 'onset', 'offset'\], expected a table of vectors"),
-        (HEAD + "a.wav,ok,0,2,m,,0.5\n", "line 2 has 7 fields, expected 8 as in line 1"),
-        (HEAD + ROW + "a.wav,ok,0,2,m,,0.5,x\n", "line 3 holds what is no number among its values"),
-        (HEAD + "a.wav,ok,0,2,m,,,\n", "line 2 holds what is no number among its values"),
-        (HEAD + "a.wav,ok,0,2,m,,nan,1\n", "line 2 holds values that are not finite"),
-        (HEAD + "a.wav,ok,0,2,m,,1e39,1\n", "line 2 holds values that are not finite"),
-        (HEAD + "a.wav,ok,2,2,m,,1,1\n", r"line 2 starts at 2\.0 and stops at 2\.0, expected 0 <= start < stop"),
-        (HEAD + "a.wav,ok,-1,2,m,,1,1\n", "expected 0 <= start < stop"),
-        (HEAD + "a.wav,ok,0,nan,m,,1,1\n", "expected 0 <= start < stop"),
-        (HEAD + "a.wav,ok,,2,m,,1,1\n", "line 2 has onset '' and offset '2', expected two numbers"),
-        (HEAD + "a.wav,ok,0,2,,,1,1\n", "line 2 has path 'a.wav' and model '', expected both"),
-        (HEAD + ",ok,0,2,m,,1,1\n", "line 2 has path '' and model 'm', expected both"),
-        (HEAD + '"a.wav,ok,0,2,m,,1,1\n', "is no row of a table"),
+        (HEAD + "a.wav,ok,0,2,m,7,,0.5\n", "line 2 has 8 fields, expected 9 as in line 1"),
+        (HEAD + ROW + "a.wav,ok,0,2,m,7,,0.5,x\n", "line 3 holds what is no number among its values"),
+        (HEAD + "a.wav,ok,0,2,m,7,,,\n", "line 2 holds what is no number among its values"),
+        (HEAD + "a.wav,ok,0,2,m,7,,nan,1\n", "line 2 holds values that are not finite"),
+        (HEAD + "a.wav,ok,0,2,m,7,,1e39,1\n", "line 2 holds values that are not finite"),
+        (HEAD + "a.wav,ok,2,2,m,7,,1,1\n", r"line 2 starts at 2\.0 and stops at 2\.0, expected 0 <= start < stop"),
+        (HEAD + "a.wav,ok,-1,2,m,7,,1,1\n", "expected 0 <= start < stop"),
+        (HEAD + "a.wav,ok,0,nan,m,7,,1,1\n", "expected 0 <= start < stop"),
+        (HEAD + "a.wav,ok,,2,m,7,,1,1\n", "line 2 has onset '' and offset '2', expected two numbers"),
+        (HEAD + "a.wav,ok,0,2,,7,,1,1\n", "line 2 has path 'a.wav', model '' and version '7', expected all three"),
+        (HEAD + "a.wav,ok,0,2,m,,,1,1\n", "line 2 has path 'a.wav', model 'm' and version '', expected all three"),
+        (HEAD + ",ok,0,2,m,7,,1,1\n", "line 2 has path '', model 'm' and version '7', expected all three"),
+        (HEAD + '"a.wav,ok,0,2,m,7,,1,1\n', "is no row of a table"),
         ("[1]", r"record 1 is no record of schema 1, expected what compact embed writes"),
-        ('{"schema": 1, "path": "a.wav", "model": "m", "events": []}', "record 1 has no vectors of a model"),
-        ('{"schema": 1, "path": "a.wav", "vectors": []}', "record 1 has no vectors of a model"),
+        ('{"schema": 1, "path": "a.wav", "model": "m", "events": []}', "record 1 has no vectors, expected a record of"),
+        ('{"schema": 1, "path": "a.wav", "vectors": []}', "record 1 has path 'a.wav', model '' and version ''"),
         (
             '{"schema": 1, "path": "a.wav", "model": "m", "vectors": [{"start": 0, "stop": 1, "values": ["x"]}]}',
             "record 1, vector 1 is .*, expected start and stop in seconds and values",

@@ -30,7 +30,7 @@ SEED = int(os.environ.get("COMPACT_FUZZ_SEED", "1"))
 N_GROUP = 200
 # a group takes a few seconds; this is for a machine that does much else
 GROUP_LIMIT_S = 300
-KEYS = {"schema", "path", "status", "error", "duration", "sample_rate", "model"}
+KEYS = {"schema", "path", "status", "error", "duration", "sample_rate", "model", "model_version"}
 
 
 def run_group(folder, first, last):

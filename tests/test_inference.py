@@ -180,8 +180,9 @@ def test_errors_are_raised(engine, tmp_path, two_sounds):
 
 
 def test_error_record():
-    record = error_record("a.wav", AudioError("a.wav is empty", code="empty-file"), model="fake")
-    assert (record.path, record.status, record.model) == ("a.wav", "error", "fake")
+    record = error_record("a.wav", AudioError("a.wav is empty", code="empty-file"), model="fake", model_version="1")
+    assert (record.path, record.status) == ("a.wav", "error")
+    assert (record.model, record.model_version) == ("fake", "1")
     assert (record.error_code, record.error_message) == ("empty-file", "a.wav is empty")
     assert (record.scenes, record.events, record.duration, record.sample_rate) == (None, None, None, None)
 

@@ -30,6 +30,7 @@ DETECTED = {
     "duration": 12.346,
     "sample_rate": 16000,
     "model": "compactnet",
+    "model_version": "2026.11",
     "scenes": [{"label": "street_traffic", "score": 0.9}],
     "events": [{"onset": 0.4, "offset": 1.2, "label": "dog", "score": 0.9877}],
 }
@@ -44,6 +45,7 @@ FAILED = {
     "duration": None,
     "sample_rate": None,
     "model": "compactnet",
+    "model_version": "2026.11",
 }
 
 
@@ -56,7 +58,7 @@ def test_the_schema_is_one():
 
 
 def test_records_of_features_have_neither_scenes_nor_events():
-    measured = as_written(Record(path="a.wav", duration=1.0, sample_rate=8000, model="compactnet"))
+    measured = as_written(Record(path="a.wav", duration=1.0, sample_rate=8000, model="compactnet", model_version="1"))
     VALIDATOR.validate(measured)
     messages = [error.message for error in VALIDATOR.iter_errors(measured | {"events": []})]
     assert messages == ["'scenes' is a dependency of 'events'"]
@@ -76,7 +78,9 @@ def records(write_recording, tone):
         "detected": detect_recording(whole, engine),
         "silent": detect_recording(write_recording("silent.wav", np.zeros(16000, np.float32)), engine),
         "cut": detect_recording(cut, engine),
-        "failed": error_record("a.wav", AudioError("a.wav is empty", code="empty-file"), model="fake"),
+        "failed": error_record(
+            "a.wav", AudioError("a.wav is empty", code="empty-file"), model="fake", model_version="1"
+        ),
     }
 
 
@@ -114,6 +118,7 @@ def test_any_record_fits(length, score, times, path):
         duration=length / 16000,
         sample_rate=16000,
         model="m",
+        model_version="1",
         scenes=(("rain", score),),
         events=tuple(events),
     )
@@ -126,7 +131,9 @@ def test_the_records_that_are_altered_below_fit(record):
 
 
 @pytest.mark.parametrize("record", [DETECTED, CUT, FAILED])
-@pytest.mark.parametrize("name", ["schema", "path", "status", "error", "duration", "sample_rate", "model"])
+@pytest.mark.parametrize(
+    "name", ["schema", "path", "status", "error", "duration", "sample_rate", "model", "model_version"]
+)
 def test_no_field_may_be_missing(record, name):
     altered = copy.deepcopy(record)
     del altered[name]

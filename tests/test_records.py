@@ -15,14 +15,29 @@ SCENE = Record(
     duration=30.0004,
     sample_rate=44100,
     model="compactnet",
+    model_version="2026.11",
     scenes=(("beach", 0.91234567), ("stream", 0.05)),
 )
 BARK = Event(onset=0.40049, offset=1.2, label="dog", score=0.98765)
 SIREN = Event(onset=2.0, offset=12.3456, label="siren", score=0.5)
-EVENTS = Record(path="street.wav", duration=12.3456, sample_rate=16000, model="compactnet", events=(BARK, SIREN))
-SILENCE = Record(path="quiet.wav", duration=5.0, sample_rate=16000, model="compactnet", events=())
+EVENTS = Record(
+    path="street.wav",
+    duration=12.3456,
+    sample_rate=16000,
+    model="compactnet",
+    model_version="2026.11",
+    events=(BARK, SIREN),
+)
+SILENCE = Record(
+    path="quiet.wav", duration=5.0, sample_rate=16000, model="compactnet", model_version="2026.11", events=()
+)
 FAILED = Record(
-    path="broken.wav", status="error", error_code="not-audio", error_message="broken.wav is text", model="compactnet"
+    path="broken.wav",
+    status="error",
+    error_code="not-audio",
+    error_message="broken.wav is text",
+    model="compactnet",
+    model_version="2026.11",
 )
 CUT = Record(
     path="cut.flac",
@@ -32,13 +47,24 @@ CUT = Record(
     duration=3.0,
     sample_rate=48000,
     model="compactnet",
+    model_version="2026.11",
     events=(Event(onset=1.0, offset=3.0, label="rain", score=0.75),),
 )
 
 
 def test_a_record_of_scenes_follows_the_schema() -> None:
     values = SCENE.to_dict()
-    assert list(values) == ["schema", "path", "status", "error", "duration", "sample_rate", "model", "scenes"]
+    assert list(values) == [
+        "schema",
+        "path",
+        "status",
+        "error",
+        "duration",
+        "sample_rate",
+        "model",
+        "model_version",
+        "scenes",
+    ]
     assert values == {
         "schema": 1,
         "path": "beach.wav",
@@ -47,13 +73,24 @@ def test_a_record_of_scenes_follows_the_schema() -> None:
         "duration": 30.0,
         "sample_rate": 44100,
         "model": "compactnet",
+        "model_version": "2026.11",
         "scenes": [{"label": "beach", "score": 0.9123}, {"label": "stream", "score": 0.05}],
     }
 
 
 def test_a_record_of_events_follows_the_schema() -> None:
     values = EVENTS.to_dict()
-    assert list(values) == ["schema", "path", "status", "error", "duration", "sample_rate", "model", "events"]
+    assert list(values) == [
+        "schema",
+        "path",
+        "status",
+        "error",
+        "duration",
+        "sample_rate",
+        "model",
+        "model_version",
+        "events",
+    ]
     assert values["duration"] == 12.346
     assert [list(event) for event in values["events"]] == [["onset", "offset", "label", "score"]] * 2
     assert values["events"] == [
@@ -85,6 +122,7 @@ def test_a_failure_has_a_record_without_results() -> None:
         "duration": None,
         "sample_rate": None,
         "model": "compactnet",
+        "model_version": "2026.11",
     }
 
 

@@ -244,7 +244,7 @@ def _outcomes(
         if kept is not None:
             yield item, Outcome(record=kept), False
         elif item.error is not None:
-            outcome = failure(item, item.error, model=executor.facts.name)
+            outcome = failure(item, item.error, executor.facts)
             on_done(item, outcome)
             yield item, outcome, True
 

@@ -21,7 +21,7 @@ from compactcli.errors import ConfigError, unwritable
 from compactcli.events import Event
 from compactcli.records import Record, Scenes, Stretch
 
-FORMAT = 2
+FORMAT = 3
 # A crash of the whole machine costs at most these seconds of work; the death of the process alone costs nothing.
 SYNC_EVERY_S = 5.0
 

@@ -139,7 +139,7 @@ def search(
         )
     table = VectorTable(vectors)
     embedder = load_embedder(model or table.model, device=device)
-    table.check_model(embedder.config.name)
+    table.check_model(embedder.config.name, embedder.config.version)
 
     def hear(item: "Input") -> "tuple[Sequence[float], str | None]":
         record = embed_part(item.path, embedder, start_s=start, stop_s=stop)
@@ -162,6 +162,7 @@ def search(
         )
     report = SearchReport(
         model=table.model,
+        model_version=table.model_version,
         hits=tuple(hits),
         examples=tuple(heard.results),
         label=label,

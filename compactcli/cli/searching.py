@@ -86,6 +86,7 @@ class VectorTable:
     Attributes:
         name: What messages call it.
         model: Name of the model.
+        model_version: Which release of it.
         n_vectors: Vectors read so far.
         n_failed: Recordings read so far that have none.
 
@@ -100,22 +101,24 @@ class VectorTable:
         self._records = read_vector_tables(path)
         # which model it takes to hear examples shows before a long table is read
         for record in self._records:
-            if record.vectors and record.model is not None:
-                self.model = record.model
+            if record.vectors:
+                # the reader has seen to it that both are there
+                self.model, self.model_version = str(record.model), str(record.model_version)
                 self._first = record
                 return
             self.n_failed += 1
         raise ConfigError(f"{self.name} holds no vectors, expected those of a recording at least", hint=MAKE_ONE)
 
-    def check_model(self, name: str) -> None:
-        """Refuse another model than the one that made the vectors.
+    def check_model(self, name: str, version: str) -> None:
+        """Refuse another model than the one that made the vectors, or another release of it.
 
         Raises:
             ConfigError: It is another.
         """
-        if name != self.model:
+        if (name, version) != (self.model, self.model_version):
             raise ConfigError(
-                f"{self.name} has vectors of model '{self.model}', found model '{name}', expected the same one",
+                f"{self.name} has vectors of model '{self.model}', version {self.model_version}, found model '{name}', "
+                f"version {version}, expected the same one",
                 hint="name the model that the vectors were made with by --model, or make them again",
             )
 
@@ -133,7 +136,7 @@ class VectorTable:
             if record.vectors is None:
                 self.n_failed += 1
             else:
-                self.check_model(record.model or "")
+                self.check_model(str(record.model), str(record.model_version))
                 before = self.n_vectors
                 self.n_vectors += len(record.vectors)
                 if before // SHOWN_EVERY != self.n_vectors // SHOWN_EVERY:
@@ -147,6 +150,7 @@ class SearchReport:
 
     Args:
         model: Name of the model that made the vectors.
+        model_version: Which release of it.
         hits: Best first.
         examples: Paths of those that were heard, in the order of the places that hits have.
         label: What all that was found is called; None names it by the example that it is most similar to.
@@ -156,6 +160,7 @@ class SearchReport:
     """
 
     model: str
+    model_version: str
     hits: tuple[Hit, ...]
     examples: tuple[Path, ...]
     label: str | None
@@ -167,6 +172,7 @@ class SearchReport:
         """All of it as plain JSON values; seconds with 3 decimals, similarities with 4."""
         return {
             "model": self.model,
+            "model_version": self.model_version,
             "vectors": self.n_vectors,
             "without_vectors": self.n_failed,
             "hits": [self._values(hit) for hit in self.hits],

@@ -224,7 +224,7 @@ class Analyst:
                 )
                 record = self.analyse(path, listening)
         except AudioError as error:
-            return failure(item, error, model=self.facts.name)
+            return failure(item, error, self.facts)
         return Outcome(record=replace(record, path=str(item.path)), times=times, frames=frames)
 
 
@@ -285,8 +285,9 @@ def _room_for(name: str) -> Iterator[None]:
         ) from error
 
 
-def failure(item: Input, error: AudioError, *, model: str) -> Outcome:
+def failure(item: Input, error: AudioError, facts: ModelFacts) -> Outcome:
     """The outcome of a recording that could not be analysed."""
     from compactcli.inference import error_record
 
-    return Outcome(record=error_record(str(item.path), error, model=model), error=error)
+    record = error_record(str(item.path), error, model=facts.name, model_version=facts.version)
+    return Outcome(record=record, error=error)

@@ -148,7 +148,7 @@ class WorkerPool:
                 if worker.index is not None:
                     error = self._why_lost(worker, inputs[worker.index])
                     if error is not None:
-                        outcome = failure(inputs[worker.index], error, model=self.facts.name)
+                        outcome = failure(inputs[worker.index], error, self.facts)
                         self._settle(worker, inputs, outcome, finished, on_done)
             self._replace_lost(needed=n_given < len(inputs))
 

@@ -13,10 +13,12 @@ from compactcli.formats.fields import read_times, show_header
 from compactcli.formats.tables import csv_row, seconds
 from compactcli.records import SCHEMA, Record, Vector
 
-COLUMNS = ("path", "status", "duration", "start", "stop", "model", "error")
+COLUMNS = ("path", "status", "duration", "start", "stop", "model", "model_version", "error")
 # columns that a table of embeddings is read by
-NEEDED_COLUMNS = ("path", "status", "start", "stop", "model", "error")
+NEEDED_COLUMNS = tuple(name for name in COLUMNS if name != "duration")
 FIRST_VALUE = "v1"
+# name and version
+Model = tuple[str, str]
 MAKE_ONE = "make one with: compact embed RECORDINGS --every 5 --output vectors.csv"
 
 
@@ -56,18 +58,19 @@ class VectorCsvWriter:
 
     def _rows(self, record: Record) -> str:
         head = (record.path, record.status, seconds(record.duration))
+        model = (record.model or "", record.model_version or "")
         rows = [
             csv_row(
                 *head,
                 seconds(vector.start),
                 seconds(vector.stop),
-                record.model or "",
+                *model,
                 record.error,
                 *(f"{value:.5f}" for value in vector.values),
             )
             for vector in record.vectors or ()
         ]
-        return "".join(rows) or csv_row(*head, "", "", record.model or "", record.error, *[""] * (self._n_values or 0))
+        return "".join(rows) or csv_row(*head, "", "", *model, record.error, *[""] * (self._n_values or 0))
 
 
 def read_vectors(lines: Iterable[str], source: str) -> Iterator[Record]:
@@ -84,7 +87,7 @@ def read_vectors(lines: Iterable[str], source: str) -> Iterator[Record]:
         ManifestError: It is no such table, or is damaged; the message names the line or the record.
 
     Example:
-        >>> table = "path,status,start,stop,model,error,v1\na.wav,ok,0,5,compactnet,,0.25\n"
+        >>> table = "path,status,start,stop,model,model_version,error,v1\na.wav,ok,0,5,compactnet,2026.11,,0.25\n"
         >>> [record.vectors[0].values.tolist() for record in read_vectors(table.splitlines(True), "vectors.csv")]
         [[0.25]]
     """
@@ -124,26 +127,28 @@ def _read_table(lines: Iterable[str], source: str) -> Iterator[Record]:
 
 
 def _record_of_row(row: dict[str, str], fields: list[str], *, where: str) -> Record:
+    model = (row["model"], row["model_version"])
     if row["status"] == "error":
-        return _failed(row["path"], row["model"], row["error"])
+        return _failed(row["path"], model, row["error"])
     start, stop = read_times(row["start"], row["stop"], where=where)
     try:
         values = array("f", map(float, fields))
     except ValueError as error:
         raise ManifestError(f"{where} holds what is no number among its values ({error})") from error
-    return _record(row["path"], row["model"], [(start, stop, values)], where=where)
+    return _record(row["path"], model, [(start, stop, values)], where=where)
 
 
 def _record_of_values(record: Any, *, where: str) -> Record:
     """What a record of JSON says, checked; see ``read_vectors``."""
     fields = record if isinstance(record, dict) else {}
-    path, model, vectors = fields.get("path"), fields.get("model"), fields.get("vectors")
+    path, vectors = fields.get("path"), fields.get("vectors")
+    model = (str(fields.get("model") or ""), str(fields.get("model_version") or ""))
     if fields.get("schema") != SCHEMA or not isinstance(path, str):
         raise ManifestError(f"{where} is no record of schema {SCHEMA}, expected what compact embed writes")
     if fields.get("status") == "error":
-        return _failed(path, model if isinstance(model, str) else "", "")
-    if not isinstance(vectors, list) or not isinstance(model, str):
-        raise ManifestError(f"{where} has no vectors of a model, expected a record of compact embed")
+        return _failed(path, model, "")
+    if not isinstance(vectors, list):
+        raise ManifestError(f"{where} has no vectors, expected a record of compact embed")
     found = []
     for index, vector in enumerate(vectors, start=1):
         parts = vector if isinstance(vector, dict) else {}
@@ -156,20 +161,27 @@ def _record_of_values(record: Any, *, where: str) -> Record:
     return _record(path, model, found, where=where)
 
 
-def _record(path: str, model: str, vectors: Sequence[tuple[float, float, Sequence[float]]], *, where: str) -> Record:
-    if not path or not model:
-        raise ManifestError(f"{where} has path '{path}' and model '{model}', expected both")
+def _record(path: str, model: Model, vectors: Sequence[tuple[float, float, Sequence[float]]], *, where: str) -> Record:
+    if not path or not all(model):
+        raise ManifestError(
+            f"{where} has path '{path}', model '{model[0]}' and version '{model[1]}', expected all three"
+        )
     for start, stop, values in vectors:
         if not (0 <= start < stop < math.inf):
             raise ManifestError(f"{where} starts at {start} and stops at {stop}, expected 0 <= start < stop")
         if not math.isfinite(sum(values)):
             raise ManifestError(f"{where} holds values that are not finite, expected numbers that float32 can hold")
     found = (Vector(start=start, stop=stop, values=values) for start, stop, values in vectors)
-    return Record(path=path, model=model, vectors=tuple(found))
+    return Record(path=path, model=model[0], model_version=model[1], vectors=tuple(found))
 
 
-def _failed(path: str, model: str, error: str) -> Record:
+def _failed(path: str, model: Model, error: str) -> Record:
     code, _, message = error.partition(": ")
     return Record(
-        path=path, status="error", error_code=code or "unknown", error_message=message or "unknown", model=model or None
+        path=path,
+        status="error",
+        error_code=code or "unknown",
+        error_message=message or "unknown",
+        model=model[0],
+        model_version=model[1],
     )

@@ -241,6 +241,7 @@ def _embed(
         duration=samples.duration_s,
         sample_rate=samples.sample_rate,
         model=embedder.config.name,
+        model_version=embedder.config.version,
         vectors=as_vectors(means, samples.duration_s),
     )
 
@@ -272,6 +273,7 @@ def _analyse(
         duration=samples.duration_s,
         sample_rate=samples.sample_rate,
         model=engine.config.name,
+        model_version=engine.config.version,
         scenes=tuple(findings.scenes.top(scenes.top_k)),
         stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=samples.duration_s),
         events=findings.events,

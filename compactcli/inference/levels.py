@@ -70,4 +70,4 @@ def measure_recording(path: str | Path, config: ModelConfig, *, listening: Liste
                 listening.on_levels(FrameLevels(levels_db=levels_db, edges_s=edges_s, centres_hz=centres_hz))
             if listening.on_progress is not None:
                 listening.on_progress(features.clock.frames_to_s(n_frames), reader.info.duration_s)
-    return record_of(reader, model=config.name)
+    return record_of(reader, config)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from compactcli.audio import DEFAULT_LIMITS, AudioLimits, AudioReader, Waveform
 from compactcli.calibration import event_probabilities, scene_probabilities
+from compactcli.config import ModelConfig
 from compactcli.detection import EventDecoder
 from compactcli.engine.base import Engine, LogitChunk
 from compactcli.errors import require
@@ -229,12 +230,12 @@ class _Pieces:
             self._first += len(self._held)
 
 
-def record_of(reader: AudioReader, *, model: str) -> Record:
+def record_of(reader: AudioReader, config: ModelConfig) -> Record:
     """What became of a file that was read to its end, without what was heard in it.
 
     Args:
         reader: After its last block.
-        model: Name of the model that listened.
+        config: The model that listened.
 
     Returns:
         Record whose status is ``partial`` when the recording is damaged.
@@ -246,7 +247,8 @@ def record_of(reader: AudioReader, *, model: str) -> Record:
         error_message=reader.damage,
         duration=reader.decoded_s,
         sample_rate=reader.info.sample_rate,
-        model=model,
+        model=config.name,
+        model_version=config.version,
     )
 
 

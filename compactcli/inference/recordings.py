@@ -74,9 +74,16 @@ def detect_recording(
     return analyse_file(path, engine, scenes=ScenePlan(top_k=top_k), plan=plan, listening=listening)
 
 
-def error_record(path: str, error: CompactError, *, model: str) -> Record:
+def error_record(path: str, error: CompactError, *, model: str, model_version: str) -> Record:
     """The record of a recording that could not be analysed."""
-    return Record(path=path, status="error", error_code=error.code, error_message=error.message, model=model)
+    return Record(
+        path=path,
+        status="error",
+        error_code=error.code,
+        error_message=error.message,
+        model=model,
+        model_version=model_version,
+    )
 
 
 def analyse_file(
@@ -94,7 +101,7 @@ def analyse_file(
             promised_s=reader.info.duration_s,
         )
     return replace(
-        record_of(reader, model=engine.config.name),
+        record_of(reader, engine.config),
         scenes=tuple(findings.scenes.top(scenes.top_k)),
         stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=reader.decoded_s),
         events=findings.events,

@@ -55,7 +55,7 @@ def embed_recording(
     sample_rate = embedder.config.features.sample_rate
     with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=listening.name) as reader:
         means = embed_blocks(reader, embedder, every_s=every_s, listening=listening, promised_s=reader.info.duration_s)
-    return replace(record_of(reader, model=embedder.config.name), vectors=as_vectors(means, reader.decoded_s))
+    return replace(record_of(reader, embedder.config), vectors=as_vectors(means, reader.decoded_s))
 
 
 def embed_part(
@@ -97,7 +97,7 @@ def embed_part(
     end_s = reader.decoded_s if stop_s is None else min(stop_s, reader.decoded_s)
     [(_, mean)] = means
     vector = Vector(start=start_s, stop=end_s, values=array("f", mean.tolist()))
-    return replace(record_of(reader, model=embedder.config.name), vectors=(vector,))
+    return replace(record_of(reader, embedder.config), vectors=(vector,))
 
 
 def _between(blocks: Iterable[Waveform], first: int, last: int | None) -> Iterator[Waveform]:
