@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 LARGEST_MARGIN_S = 60.0
 
 
-class ClipFormat(StrEnum):
-    """What can be written about clips."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-
-
 class ClipPick(StrEnum):
     """As in ``compactcli.clips``."""
 
@@ -143,7 +135,7 @@ def cut(
         ),
     ] = False,
     result_format: Annotated[
-        ClipFormat | None,
+        options.RowFormat | None,
         typer.Option(
             "--format",
             help="How to write which clips there are; by default table on a terminal, json in a pipe.",
@@ -162,7 +154,7 @@ def cut(
     from compactcli.cli.cutting_report import CuttingReport
     from compactcli.cli.folder import check_not_stdout
     from compactcli.cli.hearing import hear_each, say_unheard
-    from compactcli.cli.output import check_new_folder, open_output, write_report
+    from compactcli.cli.output import check_new_folder, write_report
     from compactcli.cli.references import read_event_table
     from compactcli.cli.steps import StepProgress
     from compactcli.clips import ClipChoice, Pick, choose_events
@@ -225,12 +217,7 @@ def cut(
         n_late=sum(late.values()),
         failed=tuple(map(str, heard.failures)),
     )
-    if result_format == ClipFormat.CSV:
-        with open_output(None) as write:
-            write(report.to_csv())
-    else:
-        as_listed = None if result_format is None else options.ListFormat(result_format)
-        write_report(as_listed, plain=report.to_dict, draw=report.print)
+    write_report(result_format, plain=report.to_dict, draw=report.print, rows=report.to_csv)
     if heard.failures or report.n_late:
         raise typer.Exit(1)
 

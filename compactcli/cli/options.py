@@ -86,6 +86,14 @@ class ListFormat(StrEnum):
     JSON = "json"
 
 
+class RowFormat(StrEnum):
+    """What commands can write that have rows of one kind to report."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
 ReportFormat = Annotated[
     ListFormat | None,
     typer.Option("--format", help="How to write; by default table on a terminal, json in a pipe.", show_default=False),

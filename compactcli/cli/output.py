@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from compactcli.cli.options import STDIN, ListFormat
+from compactcli.cli.options import STDIN, ListFormat, RowFormat
 from compactcli.cli.stopping import EXIT_SIGNAL
 from compactcli.errors import AudioError, ConfigError, unwritable, writing_to
 from compactcli.formats import encode
@@ -188,14 +188,21 @@ def open_output(path: Path | None, *, alone: bool = False, durable: bool = False
 
 
 def write_report(
-    result_format: ListFormat | None, *, plain: Callable[[], Any], draw: Callable[["Console"], None]
+    result_format: ListFormat | RowFormat | None,
+    *,
+    plain: Callable[[], Any],
+    draw: Callable[["Console"], None],
+    rows: Callable[[], str] | None = None,
+    piped: RowFormat = RowFormat.JSON,
 ) -> None:
     """Write what a command has to report to standard output.
 
     Args:
-        result_format: As asked for; None draws on a terminal and writes JSON elsewhere.
+        result_format: As asked for; None draws on a terminal and writes ``piped`` elsewhere.
         plain: Gives plain JSON values.
         draw: Prints for people.
+        rows: Gives a table as CSV, where there is one.
+        piped: What is written where nobody looks on.
 
     Raises:
         CompactError: Standard output takes nothing.
@@ -204,9 +211,13 @@ def write_report(
     from compactcli.cli.console import result_console, stdout_is_terminal
 
     on_terminal = stdout_is_terminal()
+    chosen = result_format or (RowFormat.TABLE if on_terminal else piped)
     with open_output(None) as write:
-        if result_format == "json" or (result_format is None and not on_terminal):
+        if chosen == RowFormat.JSON:
             write(json.dumps(plain(), indent=2) + "\n")
+            return
+        if chosen == RowFormat.CSV and rows is not None:
+            write(rows())
             return
         console = result_console(to_terminal=on_terminal)
         with console.capture() as capture:

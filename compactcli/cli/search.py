@@ -1,6 +1,5 @@
 """``compact search``: what sounds like an example, in vectors that ``compact embed`` made."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from compactcli.cli.inputs import Input
-
-
-class HitFormat(StrEnum):
-    """What can be written about parts that were found."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 def search(
@@ -99,7 +90,7 @@ def search(
     ] = None,
     device: options.Device = "auto",
     result_format: Annotated[
-        HitFormat | None,
+        options.RowFormat | None,
         typer.Option(
             "--format",
             help="How to write; by default table on a terminal, csv in a pipe, which compact cut reads.",
@@ -117,10 +108,10 @@ def search(
 
     import numpy as np
 
-    from compactcli.cli.console import say_error, say_warning, stdout_is_terminal
+    from compactcli.cli.console import say_error, say_warning
     from compactcli.cli.hearing import hear_each, say_unheard
     from compactcli.cli.inputs import check_named, collect_inputs
-    from compactcli.cli.output import open_output, write_report
+    from compactcli.cli.output import write_report
     from compactcli.cli.searching import SearchReport, VectorTable
     from compactcli.cli.steps import StepProgress
     from compactcli.errors import ConfigError, require
@@ -172,11 +163,7 @@ def search(
     )
     if table.n_failed and not quiet:
         say_warning(f"{table.name}: recordings without vectors: {table.n_failed}")
-    if result_format == HitFormat.CSV or (result_format is None and not stdout_is_terminal()):
-        with open_output(None) as write:
-            write(report.to_csv())
-    else:
-        as_listed = None if result_format is None else options.ListFormat(result_format)
-        write_report(as_listed, plain=report.to_dict, draw=report.print)
+    piped = options.RowFormat.CSV
+    write_report(result_format, plain=report.to_dict, draw=report.print, rows=report.to_csv, piped=piped)
     if heard.failures:
         raise typer.Exit(1)
