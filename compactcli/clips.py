@@ -88,7 +88,8 @@ def choose_events(table: Mapping[str, Sequence[Event]], choice: ClipChoice) -> d
     taken = set()
     for label, found in places.items():
         # of labels without scores, the first ones would all be of one recording
-        random.Random(f"{_SEED} {label}").shuffle(found)
+        # as bytes: a label that is not valid UTF-8 has no other
+        random.Random(f"{_SEED} {label}".encode("utf-8", "surrogatepass")).shuffle(found)
         if choice.pick == Pick.BEST:
             found.sort(key=lambda place: -_sureness(table[place[0]][place[1]]))
         taken.update(found[: choice.at_most])
@@ -146,7 +147,7 @@ def clip_path(event: Event, recording: PurePath) -> PurePath:
         'dog/north/night.flac_00062.480-00063.200_0.93.wav'
     """
     label = event.label
-    if not label or label.startswith(".") or not is_name(label) or any(sign in label for sign in "/\\"):
+    if not is_folder_name(label):
         raise ConfigError(
             f"'{label}' cannot be the name of a folder, expected a class without slashes and without a dot in front",
             hint="rename it in the table of events, or leave it out with --exclude",
@@ -154,6 +155,16 @@ def clip_path(event: Event, recording: PurePath) -> PurePath:
     score = "" if event.score is None else f"_{event.score:.2f}"
     name = f"{recording.name}_{event.onset:09.3f}-{event.offset:09.3f}{score}.wav"
     return PurePath(label) / recording.with_name(name)
+
+
+def is_folder_name(label: str) -> bool:
+    r"""Whether a folder for a class can have its name on any system.
+
+    Example:
+        >>> [is_folder_name(label) for label in ("dog", "a/b", ".dog", "")]
+        [True, False, False, False]
+    """
+    return bool(label) and not label.startswith(".") and is_name(label) and not any(sign in label for sign in "/\\")
 
 
 def is_name(text: str) -> bool:

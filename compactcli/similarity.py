@@ -14,6 +14,8 @@ from compactcli.records import Record, Vector
 
 # vectors that are compared at once
 BATCH_SIZE = 1024
+# of similarities: what is asked for and what is shown are the same number
+DECIMALS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,7 @@ class Hit:
         path: The recording.
         start: Seconds from the start of the recording.
         stop: Seconds.
-        similarity: Cosine of the angle between its embedding and the example's, from -1 to 1; what a network ends in a
-            rectifier gives is never below 0.
+        similarity: Cosine of the angle between its embedding and the example's, from 0 to 1, with ``DECIMALS``.
         example: Place of the example that it is most similar to.
     """
 
@@ -96,7 +97,7 @@ def find_similar(
         nearest = similarities.argmax(axis=1)
         for (path, vector), example, row in zip(batch, nearest.tolist(), similarities, strict=True):
             order -= 1
-            similarity = float(row[example])
+            similarity = round(min(float(row[example]), 1.0), DECIMALS)
             if similarity < options.threshold:
                 continue
             hit = Hit(path=path, start=vector.start, stop=vector.stop, similarity=similarity, example=example)
@@ -121,5 +122,7 @@ def _embeddings(batch: list[tuple[str, Vector]], size: int) -> npt.NDArray[np.fl
 
 def _directions(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Vectors of length 1; nothing but zeros has no direction and stays."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    # squares of what float32 holds may be beyond it
+    exact = vectors.astype(np.float64)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    return (exact / np.where(lengths > 0, lengths, 1)).astype(np.float32)

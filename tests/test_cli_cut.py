@@ -107,6 +107,12 @@ def test_events_on_standard_input(run_compact, night, give_stdin):
     assert files(night / "clips") == ["cat/north/a.wav_00004.000-00004.250.wav"]
 
 
+def test_a_label_that_is_not_utf8(run_compact, night):
+    (night / "labels.tsv").write_bytes((night / "labels.tsv").read_bytes().replace(b"dog", b"d\xf6g"))
+    assert run_compact("cut", "labels.tsv", "in", "--output-dir", "clips", "--classes", os.fsdecode(b"d\xf6g"))[0] == 0
+    assert [os.fsencode(path.name) for path in (night / "clips").iterdir()] == [b"d\xf6g"]
+
+
 def test_a_table_for_people_counts_clips(run_compact, night, on_terminal):
     on_terminal()
     code, out, _ = run_compact("cut", "labels.tsv", "in", "--output-dir", "clips")

@@ -302,6 +302,11 @@ def test_paths_of_a_folder_that_was_removed(run_compact, write_tone, give_stdin,
         code, out, err = run_compact("classify", path, option, place)
         assert (code, out) == (2, "")
         assert err.startswith(f"error: {place} is relative to a folder that was removed, expected to be in one that is")
+    words = {"search": ["v.csv", path], "cut": ["v.csv", "--output-dir", "clips"], "learn": [tmp_path, "--output", "m"]}
+    for command, rest in words.items():
+        code, out, err = run_compact(command, *rest)
+        assert (code, out) == (2, "")
+        assert "is relative to a folder that was removed, expected to be in one that is" in err
     # nothing here is relative
     give_stdin(path.read_bytes())
     assert run_compact("classify", "-", "--output", tmp_path / "o.json")[0] == 0

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +24,7 @@ def search(run_compact, monkeypatch):
 
     loaded = []
     monkeypatch.setattr("compactcli.inference.load_embedder", load)
+    monkeypatch.setattr("compactcli.cli.searching.list_models", lambda: [Path("models/fake")])
 
     def run(*words):
         return run_compact("search", *words)
@@ -68,6 +71,9 @@ def test_several_examples_and_a_folder_of_them(search, night):
     assert [(row["path"], row["label"]) for row in rows_of(out)] == [("rec/a.wav", "loud"), ("rec/b.wav", "hum")]
     code, out, _ = search("v.csv", "rec", "--threshold", 0.9, "--label", "mine", "--format", "csv")
     assert {row["label"] for row in rows_of(out)} == {"mine"}
+    # as in compact learn, the folder is the class
+    _, out, _ = search("v.csv", "rec", "--top-k", 1)
+    assert rows_of(out)[0]["label"] == "rec"
 
 
 def test_a_part_of_an_example(search, night):
@@ -130,10 +136,28 @@ def test_a_folder_of_tables_and_failures_in_them(form, search, run_compact, nigh
     assert search("v", "hum.wav", "--quiet")[2] == ""
 
 
-def test_tables_of_two_formats_count_once(search, run_compact, night):
+def test_tables_of_two_formats_count_once_and_no_other_files(search, run_compact, night):
     words = ("--format", "csv", "--format", "jsonl", "--quiet")
     assert run_compact("embed", "rec", "--every", 1, "--output-dir", "v", *words)[0] == 0
-    assert json.loads(search("v", "hum.wav", "--format", "json")[1])["vectors"] == 10
+    (night / "v/a.wav.csv").unlink()
+    (night / "v/b.wav.csv").rename(night / "v/b.wav.CSV")
+    (night / "v/.cache").mkdir()
+    for name in ("v/.x.csv", "v/.cache/x.csv", "v/notes.txt"):
+        (night / name).write_text("no vectors")
+    os.mkfifo(night / "v/pipe.csv")
+    report = json.loads(search("v", "hum.wav", "--format", "json")[1])
+    assert (report["vectors"], len(report["hits"])) == (10, 4)
+
+
+def test_the_file_that_results_go_to_is_no_table(night):
+    (night / "tables").mkdir()
+    (night / "v.csv").rename(night / "tables/v.csv")
+    (night / "tables/v.csv").write_text((night / "tables/v.csv").read_text().replace(",fake,1,", ",compactnet,1,"))
+    with (night / "tables/found.csv").open("wb") as file:
+        words = ["-m", "compactcli", "search", "tables", "loud.wav"]
+        done = subprocess.run([sys.executable, *words], stdout=file, stderr=subprocess.PIPE, check=False, text=True)
+    # the empty file that the shell has made is not what is refused
+    assert "tables has vectors of model 'compactnet', version 1, found model 'compactnet'" in done.stderr
 
 
 def test_vectors_on_standard_input(search, night, give_stdin):
@@ -157,6 +181,40 @@ def test_names_that_are_not_utf8(search, night):
     (night / "v.csv").write_bytes((night / "v.csv").read_bytes().replace(b"rec/b", b"rec/\xe9"))
     _, out, _ = search("v.csv", "hum.wav", "--top-k", 1, "--format", "json")
     assert json.loads(out)["hits"][0]["path"] == "rec/\udce9.wav"
+
+
+def test_an_example_whose_name_is_not_utf8(search, night):
+    (night / "loud.wav").rename(os.fsdecode(bytes(night) + b"/lo\xe9.wav"))
+    _, out, _ = search("v.csv", os.fsdecode(b"lo\xe9.wav"), "--top-k", 1, "--format", "json")
+    [hit] = json.loads(out)["hits"]
+    assert (hit["label"], hit["example"]) == ("lo\udce9", "lo\udce9.wav")
+
+
+def test_a_folder_called_like_standard_input(search, night, run_compact, give_stdin):
+    _, out, _ = search("v.csv", "loud.wav", "--threshold", 0.99)
+    (night / "-").mkdir()
+    give_stdin(out.encode())
+    assert run_compact("cut", "-", "--output-dir", "clips")[0] == 0
+
+
+def test_nothing_that_similar(search, night):
+    code, out, err = search("v.csv", "loud.wav", "hum.wav", "--threshold", 1)
+    assert (code, len(rows_of(out))) == (0, 6)
+    (night / "one.csv").write_text("".join((night / "v.csv").read_text().splitlines(keepends=True)[:2]))
+    code, out, err = search("one.csv", "loud.wav")
+    assert (code, rows_of(out)) == (0, [])
+    assert err == "warning: one.csv: nothing is as similar as 0, of 1 vectors\n"
+    assert search("one.csv", "loud.wav", "--quiet")[2] == ""
+
+
+def test_progress_is_told_of_now_and_then(night, monkeypatch):
+    from compactcli.cli import searching
+
+    monkeypatch.setattr(searching, "SHOWN_EVERY", 4)
+    shown = []
+    table = searching.VectorTable(night / "v.csv")
+    assert len(list(table.records(show=shown.append))) == 10
+    assert (shown, table.n_vectors) == ([4, 8], 10)
 
 
 def test_an_example_that_cannot_be_heard_does_not_stop_the_others(search, night):
@@ -184,8 +242,13 @@ def test_a_damaged_example_is_heard_as_far_as_it_goes(search, night, write_recor
         (["v.csv", "loud.wav", "--top-k", 0], "0 is not in the range x>=1"),
         (["v.csv", "loud.wav", "--threshold", 2], "2.0 is not in the range 0.0<=x<=1.0"),
         (["v.csv", "loud.wav", "--threshold", "nan"], "threshold is nan, expected 0 to 1"),
-        (["v.csv", "loud.wav", "--start", 2, "--stop", 1], "--start is 2 and --stop is 1, expected a part"),
-        (["v.csv", "loud.wav", "--start", "nan"], "--start is nan and --stop is inf"),
+        (["v.csv", "loud.wav", "--start", 2, "--stop", 1], "the part goes from 2 to 1 s, expected it to stop after it"),
+        (["v.csv", "loud.wav", "--start", "nan"], "the part goes from nan to 1e+09 s"),
+        (["v.csv", "loud.wav", "--stop", "inf"], "the part goes from 0 to inf s"),
+        (["v.csv", "loud.wav", "--stop", 1e-5], "the part from 0.0 to 1e-05 s has no sample at 16000 Hz"),
+        (["v.csv", "loud.wav", "--label", ""], "--label is '', expected the name of a class"),
+        (["v.csv", "loud.wav", "--label", "a/b"], "--label is 'a/b', expected the name of a class"),
+        (["v.csv", ".loud.wav"], ".loud.wav is called '.loud', expected the name of a class"),
         (["v.csv", "loud.wav", "--start", 1], "loud.wav ends at 1.00 s, expected more after 1 s"),
         (["v.csv", "loud.wav", "hum.wav", "--stop", 1], "--start and --stop with 2 examples, expected one"),
         (["v.csv", "-"], "- is standard input, expected recordings that have names"),
@@ -196,10 +259,18 @@ def test_a_damaged_example_is_heard_as_far_as_it_goes(search, night, write_recor
         (["failed.csv", "loud.wav"], "failed.csv holds no vectors, expected those of a recording at least"),
         (
             ["other.csv", "loud.wav"],
+            "other.csv has vectors of model 'other', expected one that is installed (fake)",
+        ),
+        (
+            ["other.csv", "loud.wav", "--model", "mine"],
             "other.csv has vectors of model 'other', version 1, found model 'fake', version 1, expected the same one",
         ),
+        (["cut.csv", "loud.wav"], "cut.csv line 11 has "),
         (["older.csv", "loud.wav"], "older.csv has vectors of model 'fake', version 0, found model 'fake', version 1"),
-        (["mixed.csv", "loud.wav"], "mixed.csv has vectors of model 'fake', version 1, found model 'other', version 1"),
+        (
+            ["mixed.csv", "loud.wav"],
+            "mixed.csv has vectors of model 'fake', version 1, and of rec/a.wav those of model 'other', version 1",
+        ),
         (["short.csv", "loud.wav"], "a.wav has a vector of 1 values, expected 3 as of the examples"),
     ],
 )
@@ -208,6 +279,7 @@ def test_requests_that_make_no_sense(words, expected, search, night):
     head, *rows = table.splitlines(keepends=True)
     (night / "failed.csv").write_text(head + "x.wav,error,,,,fake,1,gone: it is not there,,,\n")
     (night / "other.csv").write_text(table.replace(",fake,1,", ",other,1,"))
+    (night / "cut.csv").write_text(table[:-12])
     (night / "older.csv").write_text(table.replace(",fake,1,", ",fake,0,"))
     (night / "mixed.csv").write_text(table + rows[0].replace(",fake,1,", ",other,1,"))
     (night / "short.csv").write_text("path,status,start,stop,model,model_version,error,v1\na.wav,ok,0,1,fake,1,,1\n")
@@ -218,7 +290,8 @@ def test_requests_that_make_no_sense(words, expected, search, night):
 
 def test_another_model_is_asked_for(search, night):
     assert search("v.csv", "loud.wav", "--model", "mine")[0] == 0
-    assert search.loaded == ["mine"]
+    search("v.csv", "loud.wav", "--model", "")
+    assert search.loaded == ["mine", ""]
 
 
 def test_the_real_network_finds_the_stream(run_compact, tmp_path, monkeypatch):

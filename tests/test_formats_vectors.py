@@ -103,6 +103,25 @@ def test_tables_that_follow_one_another_empty_lines_and_the_mark_of_windows():
     ]
 
 
+def test_a_table_of_another_model_or_without_vectors_may_follow():
+    smaller = f"{HEAD.replace(',v2', '')}b.wav,ok,0,2,other,1,,0.5\n"
+    failed = write(FAILED)
+    assert [(record.path, record.model) for record in read(HEAD + ROW + smaller + failed + HEAD + ROW)] == [
+        ("a.wav", "m"),
+        ("b.wav", "other"),
+        ("b,c.wav", "m"),
+        ("a.wav", "m"),
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_empty_lines_at_the_beginning(form):
+    writer = FORMATS["embed"][form]()
+    text = "".join([writer.begin(), writer.record(embedded("a.wav", (0, 1, (1, 2)))), writer.end()])
+    [record] = read(f"\ufeff\n  \n\n{text}" if form == "json" else f"\ufeff\n\n{text}")
+    assert list(record.vectors[0].values) == [1, 2]
+
+
 def test_other_columns_do_not_matter():
     [record] = read(
         "mine,path,status,model,model_version,error,start,stop,v1\nx,a.wav,partial,m,7,damaged: yes,1,2,4\n"
@@ -115,7 +134,7 @@ def test_other_columns_do_not_matter():
     [
         ("", r"v\.csv begins with \[\], expected a table of vectors"),
         ("path,onset,offset\n", r"begins with \['path', 'onset', 'offset'\], expected a table of vectors"),
-        (HEAD + "a.wav,ok,0,2,m,7,,0.5\n", "line 2 has 8 fields, expected 9 as in line 1"),
+        (HEAD + "a.wav,ok,0,2,m,7,,0.5\n", "line 2 has 8 fields, expected 9, one for each column"),
         (HEAD + ROW + "a.wav,ok,0,2,m,7,,0.5,x\n", "line 3 holds what is no number among its values"),
         (HEAD + "a.wav,ok,0,2,m,7,,,\n", "line 2 holds what is no number among its values"),
         (HEAD + "a.wav,ok,0,2,m,7,,nan,1\n", "line 2 holds values that are not finite"),
@@ -123,7 +142,7 @@ def test_other_columns_do_not_matter():
         (HEAD + "a.wav,ok,2,2,m,7,,1,1\n", r"line 2 starts at 2\.0 and stops at 2\.0, expected 0 <= start < stop"),
         (HEAD + "a.wav,ok,-1,2,m,7,,1,1\n", "expected 0 <= start < stop"),
         (HEAD + "a.wav,ok,0,nan,m,7,,1,1\n", "expected 0 <= start < stop"),
-        (HEAD + "a.wav,ok,,2,m,7,,1,1\n", "line 2 has onset '' and offset '2', expected two numbers"),
+        (HEAD + "a.wav,ok,,2,m,7,,1,1\n", "line 2 has start '' and stop '2', expected two numbers"),
         (HEAD + "a.wav,ok,0,2,,7,,1,1\n", "line 2 has path 'a.wav', model '' and version '7', expected all three"),
         (HEAD + "a.wav,ok,0,2,m,,,1,1\n", "line 2 has path 'a.wav', model 'm' and version '', expected all three"),
         (HEAD + ",ok,0,2,m,7,,1,1\n", "line 2 has path '', model 'm' and version '7', expected all three"),
@@ -133,8 +152,17 @@ def test_other_columns_do_not_matter():
         ('{"schema": 1, "path": "a.wav", "vectors": []}', "record 1 has path 'a.wav', model '' and version ''"),
         (
             '{"schema": 1, "path": "a.wav", "model": "m", "vectors": [{"start": 0, "stop": 1, "values": ["x"]}]}',
+            "record 1, vector 1 holds what is no number of float32 among its values",
+        ),
+        (
+            '{"schema": 1, "path": "a.wav", "vectors": [{"start": 0, "stop": 1, "values": [1' + "0" * 400 + "]}]}",
+            "record 1, vector 1 holds what is no number of float32 among its values",
+        ),
+        (
+            '{"schema": 1, "path": "a.wav", "vectors": [{"start": 0, "stop": "1", "values": [1]}]}',
             "record 1, vector 1 is .*, expected start and stop in seconds and values",
         ),
+        ('{"schema": 1' + "0" * 5000 + "}", "v.csv holds a number that is too long .*, expected records of"),
         ("{", "v.csv line 1 is no JSON .*, expected records of compact embed"),
         ("[" * 100_000, "v.csv is nested too deeply, expected records of compact embed"),
     ],

@@ -71,6 +71,20 @@ def test_a_part_behind_the_end(night_and_day):
         embed_part(night_and_day, fake_embedder(), start_s=7.0)
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        (2.0, 1.0, "the part goes from 2 to 1 s, expected it to stop after it starts"),
+        (-1.0, None, "the part goes from -1 to 1e\\+09 s"),
+        (0.0, math.inf, "the part goes from 0 to inf s"),
+        (1.0, 1.00001, "the part from 1.0 to 1.00001 s has no sample at 16000 Hz"),
+    ],
+)
+def test_a_part_that_is_none(start, stop, expected, night_and_day):
+    with pytest.raises(ConfigError, match=expected):
+        embed_part(night_and_day, fake_embedder(), start_s=start, stop_s=stop)
+
+
 def test_who_listens_is_told(night_and_day):
     told, times = [], StageTimes()
     listening = Listening(name="mine", gain_db=-60, times=times, on_progress=lambda *seconds: told.append(seconds))

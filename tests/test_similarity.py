@@ -23,7 +23,7 @@ def test_the_angle_counts_and_not_the_length():
     records = [embedded("a.wav", (0.1, 0.0), (3.0, 4.0)), FAILED, embedded("b.wav", (0.0, 9.0))]
     hits = find_similar(records, np.array([[2.0, 0.0]]))
     assert [(hit.path, hit.start, hit.stop) for hit in hits] == [("a.wav", 0, 1), ("a.wav", 1, 2), ("b.wav", 0, 1)]
-    assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.6, 0.0])
+    assert [hit.similarity for hit in hits] == [1.0, 0.6, 0.0]
 
 
 def test_the_nearest_of_the_examples_counts():
@@ -57,31 +57,25 @@ def test_any_search_finds_what_looking_at_all_of_them_finds(rows, top_k, per_rec
 
     def score(values):
         length = np.hypot(*values)
-        return (
-            max(float(np.dot(values, example) / length / np.hypot(*example)) for example in examples) if length else 0
-        )
+        cosines = (float(np.dot(values, example) / length / np.hypot(*example)) for example in examples)
+        return round(max(cosines), 4) if length else 0.0
 
-    order = sorted(range(len(rows)), key=lambda place: (-round(score(rows[place][1:]), 5), place))
+    order = sorted(range(len(rows)), key=lambda place: (-score(rows[place][1:]), place))
     expected, counts = [], {}
     for place in order:
         path, *values = rows[place]
-        # exactly 1 is a matter of rounding
-        if score(values) < threshold - 1e-6 or counts.get(path, 0) == per_recording:
+        if score(values) < threshold or counts.get(path, 0) == per_recording:
             continue
         counts[path] = counts.get(path, 0) + 1
-        expected.append(round(score(values), 4))
+        expected.append((place, score(values)))
     before, similarity.BATCH_SIZE = similarity.BATCH_SIZE, batch_size
     try:
-        options = SearchOptions(top_k=top_k, per_recording=per_recording, threshold=max(0.0, threshold - 1e-6))
+        options = SearchOptions(top_k=top_k, per_recording=per_recording, threshold=threshold)
         hits = find_similar(iter(records), examples, options)
     finally:
         similarity.BATCH_SIZE = before
-    assert [hit.similarity for hit in hits] == pytest.approx(expected[:top_k], abs=1e-4)
-    for hit in hits:
-        assert rows[hit.start][0] == hit.path
-        assert hit.similarity == pytest.approx(score(rows[hit.start][1:]), abs=1e-5)
-    if per_recording is not None:
-        assert all(sum(hit.path == path for hit in hits) <= per_recording for path in "abc")
+    assert [(hit.start, hit.similarity) for hit in hits] == expected[:top_k]
+    assert all(rows[hit.start][0] == hit.path for hit in hits)
 
 
 def test_equals_keep_their_order_and_the_first_of_them_are_kept():
@@ -89,6 +83,11 @@ def test_equals_keep_their_order_and_the_first_of_them_are_kept():
     for options in (SearchOptions(top_k=3), SearchOptions(top_k=3, per_recording=1)):
         hits = find_similar(records, np.array([[1.0, 0.0]]), options)
         assert [hit.path for hit in hits] == ["0.wav", "1.wav", "2.wav"]
+
+
+def test_values_whose_squares_float32_cannot_hold():
+    records = [embedded("a.wav", (1e38, 1e38), (1e-30, 0))]
+    assert [hit.similarity for hit in find_similar(records, np.array([[3e-30, 0]]))] == [1.0, 0.7071]
 
 
 def test_a_vector_of_another_length_is_named():

@@ -154,6 +154,7 @@ def cut(
     from compactcli.cli.cutting_report import CuttingReport
     from compactcli.cli.folder import check_not_stdout
     from compactcli.cli.hearing import hear_each, say_unheard
+    from compactcli.cli.inputs import check_here
     from compactcli.cli.output import check_new_folder, write_report
     from compactcli.cli.references import read_event_table
     from compactcli.cli.steps import StepProgress
@@ -172,13 +173,15 @@ def cut(
         at_most=at_most,
         pick=Pick(pick),
     )
+    check_here([output_dir, *(recordings or [])])
     check_not_stdout(output_dir)
     check_new_folder(output_dir, option="--output-dir")
+    name = "standard input" if events == options.STDIN else str(events)
     table = read_event_table(events)
-    sources = find_recordings(list(table), recordings or [], leave_out=[events, output_dir], source=str(events))
+    sources = find_recordings(list(table), recordings or [], leave_out=[events, output_dir], source=name)
     if rest is not None and any(event.label == rest for found in table.values() for event in found):
         raise ConfigError(
-            f"--rest {rest} is a class in {events} already, expected another name", hint="choose another name"
+            f"--rest {rest} is a class in {name} already, expected another name", hint="choose another name"
         )
     doubts = _doubts(table, named=[*(wanted or ()), *for_one], has_threshold=bool(threshold))
     if rest is not None:
@@ -194,7 +197,7 @@ def cut(
     if not clips and not doubts:
         doubts.append("no events that are asked for")
     for doubt in [] if quiet else doubts:
-        say_warning(f"{events}: {doubt}")
+        say_warning(f"{name}: {doubt}")
     check_clips(clips, overwrite=overwrite or skip_existing)
     written: list[Clip] = []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compactcli.cli.options import STDIN
+from compactcli.cli.options import STDIN, no_folder
 from compactcli.cli.output import standard_streams
 from compactcli.errors import AudioError, ConfigError, reason_of
 
@@ -107,8 +107,10 @@ def collect_inputs(
         input too, with its error.
 
     Raises:
-        AudioError: Never; errors are kept in the inputs, so that one cannot stop the others.
+        ConfigError: A path is relative to a folder that was removed. Other errors are kept in the inputs, so that one
+            cannot stop the others.
     """
+    check_here([*paths, *leave_out])
     found: dict[str, Input] = {}
     named = {os.path.realpath(path) for path in paths if path != STDIN}
     seen = dict.fromkeys({os.path.realpath(path) for path in leave_out} - named, OUTPUT)
@@ -146,6 +148,20 @@ def is_missing(path: Path) -> bool:
     except OSError as error:
         return isinstance(error, FileNotFoundError | NotADirectoryError)
     return False
+
+
+def check_here(paths: Sequence[Path]) -> None:
+    """Refuse relative paths where there is no folder any more that they could start from; ``-`` is none.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        relative = [path for path in paths if path != STDIN and not path.is_absolute()]
+        if relative:
+            raise no_folder(str(relative[0])) from error
 
 
 def check_named(paths: Sequence[Path]) -> None:

@@ -119,10 +119,11 @@ def _find_classes(folder: Path, *, output: Path) -> "tuple[dict[str, list[Input]
             in two classes.
     """
     from compactcli.checkpoint import CONFIG
-    from compactcli.cli.inputs import collect_inputs, is_folder
+    from compactcli.cli.inputs import check_here, collect_inputs, is_folder
     from compactcli.cli.output import is_there, real_path
     from compactcli.errors import ConfigError, reason_of
 
+    check_here([folder, output])
     try:
         children = sorted(folder.iterdir(), key=lambda child: child.name)
     except OSError as error:

@@ -10,9 +10,9 @@ from pathlib import Path
 from compactcli.audio import spool_audio
 from compactcli.cli.batch_options import BatchOptions
 from compactcli.cli.folder import MAX_NAME_BYTES, ResultFolder, without_results
-from compactcli.cli.inputs import Input, ResultNames, collect_inputs
+from compactcli.cli.inputs import Input, ResultNames, check_here, collect_inputs
 from compactcli.cli.lists import read_list
-from compactcli.cli.options import STDIN, no_folder
+from compactcli.cli.options import STDIN
 from compactcli.cli.work import FramePlan, Task, Work
 from compactcli.cli.writing import choose_formats
 from compactcli.errors import AudioError, ConfigError
@@ -119,7 +119,7 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     if batch.files_from is not None:
         named = [*named, *read_list(batch.files_from, null=batch.null)]
     files = [path for path in (batch.output, batch.failures, batch.files_from) if path is not None and path != STDIN]
-    _check_here([*named, *files, *([] if batch.output_dir is None else [batch.output_dir])])
+    check_here([*named, *files, *([] if batch.output_dir is None else [batch.output_dir])])
     inputs = collect_inputs(
         named,
         recursive=batch.recursive,
@@ -131,16 +131,6 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     if batch.output_dir is not None:
         inputs = without_results(inputs, batch.output_dir)
     return [_spooled(item, stack) if item.is_stdin else item for item in inputs]
-
-
-def _check_here(paths: Sequence[Path]) -> None:
-    """Refuse relative paths where there is no folder any more that they could start from; ``-`` is none."""
-    try:
-        Path.cwd()
-    except FileNotFoundError as error:
-        relative = [path for path in paths if path != STDIN and not path.is_absolute()]
-        if relative:
-            raise no_folder(str(relative[0])) from error
 
 
 def _spooled(item: Input, stack: contextlib.ExitStack) -> Input:

@@ -42,7 +42,7 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
         ManifestError: It is no such table.
     """
     name = f"{option} {'standard input' if path == STDIN else path}".lstrip()
-    if not is_folder(path):
+    if path == STDIN or not is_folder(path):
         table = _read_table(path, name=name, root=path.parent)
         expected = "the events of some"
     else:

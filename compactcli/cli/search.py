@@ -75,7 +75,7 @@ def search(
             "--label",
             metavar="CLASS",
             help="Call what is found so, for compact cut.",
-            show_default="the example's name",
+            show_default="the example's name, or that of the folder it was found in",
             rich_help_panel=options.EVENTS,
         ),
     ] = None,
@@ -104,23 +104,20 @@ def search(
 
     Example: compact search vectors.csv owl.wav --top-k 50 | compact cut - --output-dir clips/
     """
-    import math
-
     import numpy as np
 
     from compactcli.cli.console import say_error, say_warning
     from compactcli.cli.hearing import hear_each, say_unheard
     from compactcli.cli.inputs import check_named, collect_inputs
     from compactcli.cli.output import write_report
-    from compactcli.cli.searching import SearchReport, VectorTable
+    from compactcli.cli.searching import SearchReport, VectorTable, label_examples
     from compactcli.cli.steps import StepProgress
-    from compactcli.errors import ConfigError, require
-    from compactcli.inference import embed_part, load_embedder
+    from compactcli.errors import ConfigError
+    from compactcli.inference import check_part, embed_part, load_embedder
     from compactcli.similarity import SearchOptions, find_similar
 
     asked = SearchOptions(top_k=top_k, per_recording=per_recording, threshold=threshold)
-    end_s = math.inf if stop is None else stop
-    require(0 <= start < end_s, f"--start is {start:g} and --stop is {end_s:g}, expected a part of the example")
+    check_part(start, stop)
     check_named(examples)
     inputs = collect_inputs(examples, recursive=True, leave_out=[vectors])
     if len(inputs) > 1 and (start or stop is not None):
@@ -128,9 +125,10 @@ def search(
             f"--start and --stop with {len(inputs)} examples, expected one, of which they name a part",
             hint="cut the parts out first, with compact cut",
         )
+    labels = label_examples(inputs, label=label)
     table = VectorTable(vectors)
-    embedder = load_embedder(model or table.model, device=device)
-    table.check_model(embedder.config.name, embedder.config.version)
+    embedder = load_embedder(table.find_model(model), device=device)
+    table.check_model(embedder.config)
 
     def hear(item: "Input") -> "tuple[Sequence[float], str | None]":
         record = embed_part(item.path, embedder, start_s=start, stop_s=stop)
@@ -155,14 +153,15 @@ def search(
         model=table.model,
         model_version=table.model_version,
         hits=tuple(hits),
-        examples=tuple(heard.results),
-        label=label,
+        examples={path: labels[path] for path in heard.results},
         n_vectors=table.n_vectors,
         n_failed=table.n_failed,
         failed=tuple(map(str, heard.failures)),
     )
     if table.n_failed and not quiet:
         say_warning(f"{table.name}: recordings without vectors: {table.n_failed}")
+    if not hits and not quiet:
+        say_warning(f"{table.name}: nothing is as similar as {threshold:g}, of {table.n_vectors} vectors")
     piped = options.RowFormat.CSV
     write_report(result_format, plain=report.to_dict, draw=report.print, rows=report.to_csv, piped=piped)
     if heard.failures:

@@ -5,7 +5,7 @@ import errno
 import io
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -13,10 +13,13 @@ from typing import Any, BinaryIO, cast
 from rich.console import Console
 from rich.text import Text
 
+from compactcli.checkpoint import list_models
 from compactcli.cli.console import printable
-from compactcli.cli.inputs import is_folder
+from compactcli.cli.inputs import Input, collect_inputs, is_folder
 from compactcli.cli.options import STDIN
 from compactcli.cli.render import plain_table
+from compactcli.clips import is_folder_name
+from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, reason_of
 from compactcli.formats import SUFFIXES, read_vectors
 from compactcli.formats.tables import csv_row
@@ -27,7 +30,7 @@ from compactcli.similarity import Hit
 COLUMNS = ("path", "onset", "offset", "label", "score", "example")
 # vectors between two looks at a bar
 SHOWN_EVERY = 1000
-# a folder that has several of them has the same vectors in each
+# the first of them counts where names differ in nothing else
 TABLE_SUFFIXES = tuple(SUFFIXES[name] for name in ("csv", "jsonl", "json"))
 
 
@@ -35,7 +38,8 @@ def read_vector_tables(path: Path) -> Iterator[Record]:
     """What ``compact embed`` wrote, record by record.
 
     Args:
-        path: A table; ``-`` is standard input. Or a folder of tables, of which those in one format are read.
+        path: A table; ``-`` is standard input. Or a folder of tables; of those of one recording in several formats, one
+            is read.
 
     Yields:
         See ``compactcli.formats.read_vectors``; what is not valid UTF-8 in paths is as it is on disk.
@@ -61,12 +65,19 @@ def read_vector_tables(path: Path) -> Iterator[Record]:
 
 
 def _find_tables(folder: Path) -> list[Path]:
+    """The tables in a folder and those inside it, but for hidden ones and what standard output goes to."""
+    found: dict[Path, Path] = {}
+    files = [item.path for item in collect_inputs([folder], recursive=True) if item.path.is_file()]
     for suffix in TABLE_SUFFIXES:
-        if found := sorted(path for path in folder.rglob(f"*{suffix}") if not is_folder(path)):
-            return found
-    raise ConfigError(
-        f"{folder} holds no files that end in {', '.join(TABLE_SUFFIXES)}, expected tables of vectors", hint=MAKE_ONE
-    )
+        for path in files:
+            if path.suffix.lower() == suffix:
+                found.setdefault(path.with_suffix(""), path)
+    if not found:
+        raise ConfigError(
+            f"{folder} holds no files that end in {', '.join(TABLE_SUFFIXES)}, expected tables of vectors",
+            hint=MAKE_ONE,
+        )
+    return sorted(found.values())
 
 
 def _open(table: Path) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -109,16 +120,36 @@ class VectorTable:
             self.n_failed += 1
         raise ConfigError(f"{self.name} holds no vectors, expected those of a recording at least", hint=MAKE_ONE)
 
-    def check_model(self, name: str, version: str) -> None:
+    def find_model(self, asked: str | None) -> str:
+        """The model that examples have to be heard with, as ``load_embedder`` takes it.
+
+        Args:
+            asked: As the user named it; None takes what the table names, which has no path in it.
+
+        Raises:
+            ConfigError: Nobody named it, and none that is called so is installed.
+        """
+        if asked is not None:
+            return asked
+        installed = [path.name for path in list_models()]
+        if self.model not in installed:
+            raise ConfigError(
+                f"{self.name} has vectors of model '{self.model}', expected one that is installed "
+                f"({', '.join(installed) or 'none is'})",
+                hint="name the folder of that model by --model",
+            )
+        return self.model
+
+    def check_model(self, config: ModelConfig) -> None:
         """Refuse another model than the one that made the vectors, or another release of it.
 
         Raises:
             ConfigError: It is another.
         """
-        if (name, version) != (self.model, self.model_version):
+        if (config.name, config.version) != (self.model, self.model_version):
             raise ConfigError(
-                f"{self.name} has vectors of model '{self.model}', version {self.model_version}, found model '{name}', "
-                f"version {version}, expected the same one",
+                f"{self.name} has vectors of model '{self.model}', version {self.model_version}, found model "
+                f"'{config.name}', version {config.version}, expected the same one",
                 hint="name the model that the vectors were made with by --model, or make them again",
             )
 
@@ -136,12 +167,46 @@ class VectorTable:
             if record.vectors is None:
                 self.n_failed += 1
             else:
-                self.check_model(str(record.model), str(record.model_version))
+                self._check_same(record)
                 before = self.n_vectors
                 self.n_vectors += len(record.vectors)
                 if before // SHOWN_EVERY != self.n_vectors // SHOWN_EVERY:
                     show(self.n_vectors)
             yield record
+
+    def _check_same(self, record: Record) -> None:
+        if (record.model, record.model_version) != (self.model, self.model_version):
+            raise ConfigError(
+                f"{self.name} has vectors of model '{self.model}', version {self.model_version}, and of {record.path} "
+                f"those of model '{record.model}', version {record.model_version}, expected one model",
+                hint="search those of each model by themselves, or make them again with one",
+            )
+
+
+def label_examples(inputs: Sequence[Input], *, label: str | None) -> dict[Path, str]:
+    """What is called after each example.
+
+    Args:
+        inputs: The examples.
+        label: One name for all; None takes their own, of those in folders that of the folder that each is in.
+
+    Raises:
+        ConfigError: A name can be none of a folder, such as ``compact cut`` makes for it.
+    """
+    labels = {item.path: _label_of(item) if label is None else label for item in inputs}
+    for path, name in labels.items():
+        if not is_folder_name(name):
+            found = f"{path} is called '{name}'" if label is None else f"--label is '{name}'"
+            raise ConfigError(
+                f"{found}, expected the name of a class, without slashes and without a dot in front",
+                hint="name it by --label" if label is None else "choose another name",
+            )
+    return labels
+
+
+def _label_of(item: Input) -> str:
+    folder = item.path.parent.name
+    return item.path.stem if item.root is None or folder in ("", "..") else folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +217,7 @@ class SearchReport:
         model: Name of the model that made the vectors.
         model_version: Which release of it.
         hits: Best first.
-        examples: Paths of those that were heard, in the order of the places that hits have.
-        label: What all that was found is called; None names it by the example that it is most similar to.
+        examples: Those that were heard, in the order of the places that hits have, and what is called after each.
         n_vectors: Vectors that were compared.
         n_failed: Recordings that have no vectors.
         failed: Examples that could not be read.
@@ -162,8 +226,7 @@ class SearchReport:
     model: str
     model_version: str
     hits: tuple[Hit, ...]
-    examples: tuple[Path, ...]
-    label: str | None
+    examples: Mapping[Path, str]
     n_vectors: int
     n_failed: int
     failed: tuple[str, ...]
@@ -187,18 +250,18 @@ class SearchReport:
     def print(self, console: Console) -> None:
         """Draw it for people, a row for each part."""
         headings = ("score", "recording", "onset (s)", "offset (s)")
-        several = len(self.examples) > 1
+        paths = list(self.examples)
+        several = len(paths) > 1
         table = plain_table(
             *headings, *(["most like"] if several else []), numbers=("score", "onset (s)", "offset (s)")
         )
         for hit in self.hits:
             cells = (f"{hit.similarity:.2f}", printable(hit.path), f"{hit.start:.2f}", f"{hit.stop:.2f}")
-            most_like = [printable(str(self.examples[hit.example]))] if several else []
+            most_like = [printable(str(paths[hit.example]))] if several else []
             table.add_row(*(Text(cell) for cell in (*cells, *most_like)))
         console.print(table)
 
     def _values(self, hit: Hit) -> dict[str, Any]:
-        example = self.examples[hit.example]
-        values = (hit.path, round(hit.start, 3), round(hit.stop, 3), self.label or example.stem)
-        # the cosine of an angle of nothing may be a little more than 1
-        return dict(zip(COLUMNS, (*values, round(min(max(hit.similarity, 0.0), 1.0), 4), str(example)), strict=True))
+        example, label = list(self.examples.items())[hit.example]
+        values = (hit.path, round(hit.start, 3), round(hit.stop, 3), label, hit.similarity, str(example))
+        return dict(zip(COLUMNS, values, strict=True))

@@ -111,6 +111,8 @@ def parse_records(text: str, source: str, *, expected: str = "records of compact
             records += value if isinstance(value, list) else [value]
     except json.JSONDecodeError as error:
         raise ManifestError(f"{source} line {error.lineno} is no JSON ({error.msg}), expected {expected}") from error
+    except ValueError as error:
+        raise ManifestError(f"{source} holds a number that is too long ({error}), expected {expected}") from error
     except RecursionError as error:
         raise ManifestError(f"{source} is nested too deeply, expected {expected}") from error
     return records
@@ -127,6 +129,6 @@ def _read_event(values: Any, *, where: str) -> Event:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value of JSON is a number that float64 holds exactly enough for seconds."""
+    """Whether a value of JSON is a number that may be seconds."""
     # whole numbers of JSON have no end
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER

@@ -5,11 +5,12 @@ import itertools
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from compactcli.errors import ManifestError
 from compactcli.formats.documents import is_number, parse_records
-from compactcli.formats.fields import read_times, show_header
+from compactcli.formats.fields import show_header
 from compactcli.formats.tables import csv_row, seconds
 from compactcli.records import SCHEMA, Record, Vector
 
@@ -19,7 +20,7 @@ NEEDED_COLUMNS = tuple(name for name in COLUMNS if name != "duration")
 FIRST_VALUE = "v1"
 # name and version
 Model = tuple[str, str]
-MAKE_ONE = "make one with: compact embed RECORDINGS --every 5 --output vectors.csv"
+MAKE_ONE = "make one with: compact embed RECORDINGS --every 3 --output vectors.csv"
 
 
 class VectorCsvWriter:
@@ -92,9 +93,13 @@ def read_vectors(lines: Iterable[str], source: str) -> Iterator[Record]:
         [[0.25]]
     """
     rest = iter(lines)
-    first = next(rest, "").removeprefix("\ufeff")
-    whole = itertools.chain([first], rest)
-    if first.lstrip().startswith(("{", "[")):
+    head: list[str] = []
+    for line in rest:
+        head.append(line if head else line.removeprefix("\ufeff"))
+        if head[-1].strip():
+            break
+    whole = itertools.chain(head, rest)
+    if head and head[-1].lstrip().startswith(("{", "[")):
         expected = "records of compact embed"
         for number, values in enumerate(parse_records("".join(whole), source, expected=expected), start=1):
             yield _record_of_values(values, where=f"{source} record {number}")
@@ -102,26 +107,52 @@ def read_vectors(lines: Iterable[str], source: str) -> Iterator[Record]:
     yield from _read_table(whole, source)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Where the columns of a table stand.
+
+    Args:
+        n_columns: In all.
+        places: Of the columns that every table has, by their names.
+        values_at: Place of the first value; behind the last column where the table has none.
+    """
+
+    n_columns: int
+    places: dict[str, int]
+    values_at: int
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "_Layout | None":
+        """That of a table with such column names; None where they are none of a table of vectors."""
+        if not set(NEEDED_COLUMNS) <= set(names):
+            return None
+        places = {name: names.index(name) for name in NEEDED_COLUMNS}
+        values_at = names.index(FIRST_VALUE) if FIRST_VALUE in names else len(names)
+        return cls(n_columns=len(names), places=places, values_at=values_at)
+
+
 def _read_table(lines: Iterable[str], source: str) -> Iterator[Record]:
     rows = csv.reader(lines, strict=True)
     try:
-        header = next(rows, [])
-        missing = [name for name in (*NEEDED_COLUMNS, FIRST_VALUE) if name not in header]
-        # without a vector there are no columns of values
-        if missing and missing != [FIRST_VALUE]:
+        header = next(filter(any, rows), [])
+        layout = _Layout.of(header)
+        if layout is None:
             raise ManifestError(
                 f"{source} begins with {show_header(header)}, expected a table of vectors", hint=MAKE_ONE
             )
-        places = {name: header.index(name) for name in NEEDED_COLUMNS}
-        values_at = len(header) if missing else header.index(FIRST_VALUE)
-        for fields in rows:
-            where = f"{source} line {rows.line_num}"
-            if not any(fields) or fields == header:
+        for fields in filter(any, rows):
+            fits = len(fields) == layout.n_columns
+            # another table begins, of another model perhaps
+            if (not fits or fields[layout.places["status"]] == "status") and (other := _Layout.of(fields)):
+                layout = other
                 continue
-            if len(fields) != len(header):
-                raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
-            row = {name: fields[place] for name, place in places.items()}
-            yield _record_of_row(row, fields[values_at:], where=where)
+            where = f"{source} line {rows.line_num}"
+            if not fits:
+                raise ManifestError(
+                    f"{where} has {len(fields)} fields, expected {layout.n_columns}, one for each column"
+                )
+            row = {name: fields[place] for name, place in layout.places.items()}
+            yield _record_of_row(row, fields[layout.values_at :], where=where)
     except csv.Error as error:
         raise ManifestError(f"{source} line {rows.line_num} is no row of a table ({error})") from error
 
@@ -130,7 +161,12 @@ def _record_of_row(row: dict[str, str], fields: list[str], *, where: str) -> Rec
     model = (row["model"], row["model_version"])
     if row["status"] == "error":
         return _failed(row["path"], model, row["error"])
-    start, stop = read_times(row["start"], row["stop"], where=where)
+    try:
+        start, stop = float(row["start"]), float(row["stop"])
+    except ValueError as error:
+        raise ManifestError(
+            f"{where} has start '{row['start']}' and stop '{row['stop']}', expected two numbers"
+        ) from error
     try:
         values = array("f", map(float, fields))
     except ValueError as error:
@@ -153,11 +189,16 @@ def _record_of_values(record: Any, *, where: str) -> Record:
     for index, vector in enumerate(vectors, start=1):
         parts = vector if isinstance(vector, dict) else {}
         start, stop, values = parts.get("start"), parts.get("stop"), parts.get("values")
-        if not (is_number(start) and is_number(stop) and isinstance(values, list) and all(map(is_number, values))):
+        if not (is_number(start) and is_number(stop) and isinstance(values, list)):
             raise ManifestError(
                 f"{where}, vector {index} is {vector!r:.100}, expected start and stop in seconds and values"
             )
-        found.append((start, stop, array("f", values)))
+        try:
+            found.append((start, stop, array("f", values)))
+        except (TypeError, OverflowError) as error:
+            raise ManifestError(
+                f"{where}, vector {index} holds what is no number of float32 among its values ({error})"
+            ) from error
     return _record(path, model, found, where=where)
 
 

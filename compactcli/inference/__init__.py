@@ -4,7 +4,7 @@ from compactcli.inference.api import classify, detect, embed, load_model
 from compactcli.inference.levels import load_log_mel, measure_recording
 from compactcli.inference.listening import LARGEST_GAIN_DB, Listening, StageTimes
 from compactcli.inference.pictures import picture_recording
-from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, override_detection, plan_detection
+from compactcli.inference.planning import DEFAULT_TOP_K, DetectionPlan, check_part, override_detection, plan_detection
 from compactcli.inference.recordings import classify_recording, detect_recording, error_record
 from compactcli.inference.vectors import embed_part, embed_recording, load_embedder
 
@@ -14,6 +14,7 @@ __all__ = [
     "DetectionPlan",
     "Listening",
     "StageTimes",
+    "check_part",
     "classify",
     "classify_recording",
     "detect",

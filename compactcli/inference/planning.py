@@ -53,6 +53,20 @@ def check_every(every_s: float | None) -> None:
     )
 
 
+def check_part(start_s: float, stop_s: float | None) -> None:
+    """Refuse a part of a recording that is none; without a stop it goes on to the end.
+
+    Raises:
+        ConfigError: It starts before the recording, stops before it starts, or is later than any recording is long.
+    """
+    last_s = LONGEST_STRETCH_S if stop_s is None else stop_s
+    require(
+        0 <= start_s < last_s <= LONGEST_STRETCH_S,
+        f"the part goes from {start_s:g} to {last_s:g} s, expected it to stop after it starts, from 0 to "
+        f"{LONGEST_STRETCH_S:,.0f} s",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DetectionPlan:
     """Which columns of the event head are decoded, and how.

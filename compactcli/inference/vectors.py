@@ -10,10 +10,10 @@ from pathlib import Path
 from compactcli import heads
 from compactcli.audio import Waveform, open_audio
 from compactcli.checkpoint import DEFAULT_MODEL, find_model
-from compactcli.errors import AudioError
+from compactcli.errors import AudioError, require
 from compactcli.heads import Embedder
 from compactcli.inference.listening import PLAINLY, Hearing, Listening, record_of
-from compactcli.inference.planning import LONGEST_STRETCH_S, check_every
+from compactcli.inference.planning import LONGEST_STRETCH_S, check_every, check_part
 from compactcli.inference.stretches import StartsAndMeans, StretchMeans, stretch_stops
 from compactcli.records import Record, Vector
 
@@ -81,11 +81,14 @@ def embed_part(
 
     Raises:
         AudioError: The recording cannot be heard at all, or ends before the part begins.
+        ConfigError: There can be no such part, or it is shorter than a sample.
     """
+    check_part(start_s, stop_s)
     sample_rate = embedder.config.features.sample_rate
-    last = None if stop_s is None else round(stop_s * sample_rate)
+    first, last = round(start_s * sample_rate), None if stop_s is None else round(stop_s * sample_rate)
+    require(last is None or first < last, f"the part from {start_s} to {stop_s} s has no sample at {sample_rate} Hz")
     with open_audio(path, sample_rate=sample_rate, limits=listening.limits, name=listening.name) as reader:
-        blocks = _between(reader, round(start_s * sample_rate), last)
+        blocks = _between(reader, first, last)
         begin = next(blocks, None)
         if begin is None:
             raise AudioError(
