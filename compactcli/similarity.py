@@ -53,31 +53,31 @@ class Hit:
         start: Seconds from the start of the recording.
         stop: Seconds.
         similarity: Cosine of the angle between its embedding and the example's, from 0 to 1, with ``DECIMALS``.
-        example: Place of the example that it is most similar to.
+        query: Place of what it is most similar to, among all that was looked for.
     """
 
     path: str
     start: float
     stop: float
     similarity: float
-    example: int
+    query: int
 
 
 def find_similar(
-    records: Iterable[Record], examples: npt.NDArray[np.float32], options: SearchOptions | None = None
+    records: Iterable[Record], queries: npt.NDArray[np.float32], options: SearchOptions | None = None
 ) -> list[Hit]:
-    """The parts of recordings that are most similar to any of the examples, best first.
+    """The parts of recordings that are most similar to any of the queries, best first.
 
     Parts that are as similar as one another keep their order. Memory does not grow with the number of parts; where
     those of a recording are limited, it grows with the number of recordings.
 
     Args:
         records: Records with vectors; those without are passed over.
-        examples: Embeddings, shape ``(n_examples, embedding_size)``, at least one.
+        queries: What to look for: embeddings, or means of them, shape ``(n_queries, embedding_size)``, at least one.
         options: How many; None takes the defaults.
 
     Raises:
-        ConfigError: A vector is longer or shorter than the examples.
+        ConfigError: A vector is longer or shorter than the queries.
 
     Example:
         >>> vectors = (Vector(start=0, stop=1, values=(0.0, 1.0)), Vector(start=1, stop=2, values=(1.0, 1.0)))
@@ -86,7 +86,7 @@ def find_similar(
         [(1, 0.71), (0, 0.0)]
     """
     options = options or SearchOptions()
-    directions = _directions(np.asarray(examples, np.float32))
+    directions = _directions(np.asarray(queries, np.float32))
     n_kept = options.top_k if options.per_recording is None else min(options.per_recording, options.top_k)
     # the least similar first; of those that are equal, the last
     best: defaultdict[str, list[tuple[float, int, Hit]]] = defaultdict(list)
@@ -95,12 +95,12 @@ def find_similar(
     while batch := list(itertools.islice(parts, BATCH_SIZE)):
         similarities = _embeddings(batch, directions.shape[1]) @ directions.T
         nearest = similarities.argmax(axis=1)
-        for (path, vector), example, row in zip(batch, nearest.tolist(), similarities, strict=True):
+        for (path, vector), query, row in zip(batch, nearest.tolist(), similarities, strict=True):
             order -= 1
-            similarity = round(min(float(row[example]), 1.0), DECIMALS)
+            similarity = round(min(float(row[query]), 1.0), DECIMALS)
             if similarity < options.threshold:
                 continue
-            hit = Hit(path=path, start=vector.start, stop=vector.stop, similarity=similarity, example=example)
+            hit = Hit(path=path, start=vector.start, stop=vector.stop, similarity=similarity, query=query)
             heap = best["" if options.per_recording is None else path]
             if len(heap) < n_kept:
                 heapq.heappush(heap, (similarity, order, hit))
@@ -108,6 +108,23 @@ def find_similar(
                 heapq.heappushpop(heap, (similarity, order, hit))
     found = heapq.nlargest(options.top_k, itertools.chain.from_iterable(best.values()))
     return [hit for _, _, hit in found]
+
+
+def mean_direction(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What examples of one sound have in common, each with the same say however long its embedding is.
+
+    Args:
+        embeddings: Shape ``(n_examples, embedding_size)``.
+
+    Returns:
+        Shape ``(embedding_size,)``.
+
+    Example:
+        >>> mean_direction(np.array([[1.0, 0.0], [0.0, 9.0]]))
+        array([0.5, 0.5], dtype=float32)
+    """
+    mean: npt.NDArray[np.float32] = _directions(embeddings).mean(axis=0)
+    return mean
 
 
 def _embeddings(batch: list[tuple[str, Vector]], size: int) -> npt.NDArray[np.float32]:

@@ -60,7 +60,7 @@ def test_the_most_similar_come_first(search, night):
         ("rec/a.wav", "3.0", "4.0", "1.0"),
         ("rec/a.wav", "4.0", "5.0", "1.0"),
     ]
-    assert {(row["label"], row["example"]) for row in rows} == {("loud", "loud.wav")}
+    assert {row["label"] for row in rows} == {"loud"}
     # the model is the one that made the vectors
     assert search.loaded == ["fake"]
 
@@ -69,11 +69,17 @@ def test_several_examples_and_a_folder_of_them(search, night):
     code, out, _ = search("v.csv", "loud.wav", "hum.wav", "--threshold", 0.9, "--per-recording", 1)
     assert code == 0
     assert [(row["path"], row["label"]) for row in rows_of(out)] == [("rec/a.wav", "loud"), ("rec/b.wav", "hum")]
-    code, out, _ = search("v.csv", "rec", "--threshold", 0.9, "--label", "mine", "--format", "csv")
+    code, out, _ = search("v.csv", "rec", "--label", "mine", "--format", "csv")
     assert {row["label"] for row in rows_of(out)} == {"mine"}
+
+
+def test_examples_of_one_name_are_searched_for_together(search, night):
     # as in compact learn, the folder is the class
     _, out, _ = search("v.csv", "rec", "--top-k", 1)
     assert rows_of(out)[0]["label"] == "rec"
+    # halfway between (1, -1, 1) and (-1, 1, 1) is (0, 0, 1), 55 degrees away from both
+    _, out, _ = search("v.csv", "loud.wav", "hum.wav", "--label", "sound")
+    assert [(row["label"], row["score"]) for row in rows_of(out)] == [("sound", "0.5774")] * 6
 
 
 def test_a_part_of_an_example(search, night):
@@ -101,6 +107,7 @@ def test_a_report_as_json_and_as_a_table(search, night):
             "model_version": "1",
             "vectors": 10,
             "without_vectors": 0,
+            "examples": [{"path": "hum.wav", "label": "hum"}],
             "hits": [
                 {
                     "path": "rec/b.wav",
@@ -108,7 +115,6 @@ def test_a_report_as_json_and_as_a_table(search, night):
                     "offset": 1.0,
                     "label": "hum",
                     "score": 1.0,
-                    "example": "hum.wav",
                 }
             ],
             "failed": [],
@@ -120,7 +126,7 @@ def test_a_report_as_json_and_as_a_table(search, night):
         ["1.00", "rec/b.wav", "0.00", "1.00"],
     ]
     _, out, _ = search("v.csv", "hum.wav", "loud.wav", "--top-k", 1, "--format", "table")
-    assert [line.rstrip().rpartition("  ")[2] for line in out.splitlines()] == ["most like", "loud.wav"]
+    assert [line.rstrip().rpartition("  ")[2] for line in out.splitlines()] == ["most like", "loud"]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
@@ -186,8 +192,9 @@ def test_names_that_are_not_utf8(search, night):
 def test_an_example_whose_name_is_not_utf8(search, night):
     (night / "loud.wav").rename(os.fsdecode(bytes(night) + b"/lo\xe9.wav"))
     _, out, _ = search("v.csv", os.fsdecode(b"lo\xe9.wav"), "--top-k", 1, "--format", "json")
-    [hit] = json.loads(out)["hits"]
-    assert (hit["label"], hit["example"]) == ("lo\udce9", "lo\udce9.wav")
+    report = json.loads(out)
+    assert report["examples"] == [{"path": "lo\udce9.wav", "label": "lo\udce9"}]
+    assert [hit["label"] for hit in report["hits"]] == ["lo\udce9"]
 
 
 def test_a_folder_called_like_standard_input(search, night, run_compact, give_stdin):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from compactcli import similarity
 from compactcli.errors import ConfigError
 from compactcli.records import Record, Vector
-from compactcli.similarity import SearchOptions, find_similar
+from compactcli.similarity import SearchOptions, find_similar, mean_direction
 
 
 def embedded(path, *rows):
@@ -26,9 +26,15 @@ def test_the_angle_counts_and_not_the_length():
     assert [hit.similarity for hit in hits] == [1.0, 0.6, 0.0]
 
 
-def test_the_nearest_of_the_examples_counts():
+def test_the_nearest_of_the_queries_counts():
     hits = find_similar([embedded("a.wav", (1, 0), (1, 5))], np.array([[0.0, 3.0], [2.0, 0.0]]))
-    assert [(hit.start, hit.example) for hit in hits] == [(0, 1), (1, 0)]
+    assert [(hit.start, hit.query) for hit in hits] == [(0, 1), (1, 0)]
+
+
+def test_examples_of_one_sound_have_the_same_say():
+    common = mean_direction(np.array([[1e3, 0.0, 0.0], [0.0, 1e-3, 0.0]], np.float32))
+    hits = find_similar([embedded("a.wav", (1, 0, 0), (1, 1, 0), (0, 1, 1))], common[None])
+    assert [(hit.start, hit.similarity) for hit in hits] == [(1, 1.0), (0, 0.7071), (2, 0.5)]
 
 
 def test_what_is_all_zeros_is_like_nothing():

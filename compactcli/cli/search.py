@@ -27,7 +27,7 @@ def search(
         list[Path],
         typer.Argument(
             help="Recordings of what to look for, about as long as the stretches that have the vectors, or folders of "
-            "them.",
+            "them; those in one folder are taken for examples of one sound.",
             metavar="EXAMPLES...",
             show_default=False,
             parser=options.parse_path,
@@ -74,7 +74,7 @@ def search(
         typer.Option(
             "--label",
             metavar="CLASS",
-            help="Call what is found so, for compact cut.",
+            help="Take all examples for examples of one sound that is called so.",
             show_default="the example's name, or that of the folder it was found in",
             rich_help_panel=options.EVENTS,
         ),
@@ -114,7 +114,7 @@ def search(
     from compactcli.cli.steps import StepProgress
     from compactcli.errors import ConfigError
     from compactcli.inference import check_part, embed_part, load_embedder
-    from compactcli.similarity import SearchOptions, find_similar
+    from compactcli.similarity import SearchOptions, find_similar, mean_direction
 
     asked = SearchOptions(top_k=top_k, per_recording=per_recording, threshold=threshold)
     check_part(start, stop)
@@ -143,17 +143,19 @@ def search(
             say_error(error)
         raise last
     say_unheard(heard.failures, heard.damages, quiet=quiet)
+    examples_of: dict[str, list[Sequence[float]]] = {}
+    for path, values in heard.results.items():
+        examples_of.setdefault(labels[path], []).append(values)
+    queries = {name: mean_direction(np.array(found, np.float32)) for name, found in examples_of.items()}
     with StepProgress(active=not quiet) as progress:
-        hits = find_similar(
-            table.records(show=lambda done: progress.show("vectors", done, None)),
-            np.array(list(heard.results.values()), np.float32),
-            asked,
-        )
+        records = table.records(show=lambda done: progress.show("vectors", done, None))
+        hits = find_similar(records, np.array(list(queries.values())), asked)
     report = SearchReport(
         model=table.model,
         model_version=table.model_version,
         hits=tuple(hits),
         examples={path: labels[path] for path in heard.results},
+        queries=tuple(queries),
         n_vectors=table.n_vectors,
         n_failed=table.n_failed,
         failed=tuple(map(str, heard.failures)),

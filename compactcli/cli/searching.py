@@ -27,7 +27,7 @@ from compactcli.formats.vectors import MAKE_ONE
 from compactcli.records import Record
 from compactcli.similarity import Hit
 
-COLUMNS = ("path", "onset", "offset", "label", "score", "example")
+COLUMNS = ("path", "onset", "offset", "label", "score")
 # vectors between two looks at a bar
 SHOWN_EVERY = 1000
 # the first of them counts where names differ in nothing else
@@ -184,7 +184,7 @@ class VectorTable:
 
 
 def label_examples(inputs: Sequence[Input], *, label: str | None) -> dict[Path, str]:
-    """What is called after each example.
+    """What each example is one of.
 
     Args:
         inputs: The examples.
@@ -217,7 +217,8 @@ class SearchReport:
         model: Name of the model that made the vectors.
         model_version: Which release of it.
         hits: Best first.
-        examples: Those that were heard, in the order of the places that hits have, and what is called after each.
+        examples: Those that were heard, and of what.
+        queries: What was looked for, in the order of the places that hits have.
         n_vectors: Vectors that were compared.
         n_failed: Recordings that have no vectors.
         failed: Examples that could not be read.
@@ -227,6 +228,7 @@ class SearchReport:
     model_version: str
     hits: tuple[Hit, ...]
     examples: Mapping[Path, str]
+    queries: tuple[str, ...]
     n_vectors: int
     n_failed: int
     failed: tuple[str, ...]
@@ -238,6 +240,7 @@ class SearchReport:
             "model_version": self.model_version,
             "vectors": self.n_vectors,
             "without_vectors": self.n_failed,
+            "examples": [{"path": str(path), "label": label} for path, label in self.examples.items()],
             "hits": [self._values(hit) for hit in self.hits],
             "failed": list(self.failed),
         }
@@ -250,18 +253,17 @@ class SearchReport:
     def print(self, console: Console) -> None:
         """Draw it for people, a row for each part."""
         headings = ("score", "recording", "onset (s)", "offset (s)")
-        paths = list(self.examples)
-        several = len(paths) > 1
+        several = len(self.queries) > 1
         table = plain_table(
             *headings, *(["most like"] if several else []), numbers=("score", "onset (s)", "offset (s)")
         )
         for hit in self.hits:
             cells = (f"{hit.similarity:.2f}", printable(hit.path), f"{hit.start:.2f}", f"{hit.stop:.2f}")
-            most_like = [printable(str(paths[hit.example]))] if several else []
+            most_like = [printable(self.queries[hit.query])] if several else []
             table.add_row(*(Text(cell) for cell in (*cells, *most_like)))
         console.print(table)
 
     def _values(self, hit: Hit) -> dict[str, Any]:
-        example, label = list(self.examples.items())[hit.example]
-        values = (hit.path, round(hit.start, 3), round(hit.stop, 3), label, hit.similarity, str(example))
+        label = self.queries[hit.query]
+        values = (hit.path, round(hit.start, 3), round(hit.stop, 3), label, hit.similarity)
         return dict(zip(COLUMNS, values, strict=True))
