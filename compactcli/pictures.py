@@ -18,7 +18,7 @@ class Picture:
     """One recording, its log-mel and its event scores.
 
     Args:
-        record: What was found, with scenes and events.
+        record: What was found, with scenes and events, and perhaps the scenes of stretches.
         levels_db: Highest level of each mel band in each column, dB relative to a full-scale sine, shape
             ``(n_columns, n_mels)``.
         level_column_s: Seconds of each column of levels; the last one may reach beyond the recording's end.
@@ -36,6 +36,37 @@ class Picture:
     probabilities: Columns
     score_column_s: float
     classes: tuple[str, ...]
+
+
+def scene_columns(record: Record, *, n_columns: int = N_COLUMNS) -> tuple[tuple[str, ...], Columns]:
+    """The scenes of a recording's stretches, for a picture.
+
+    Args:
+        record: With stretches, at least one.
+        n_columns: Of equal length, together the whole recording.
+
+    Returns:
+        Scenes that are the best of a stretch, in the order in which they first are, and the highest score of each in
+        each column, shape ``(n_columns, n_scenes)``; where a scene is not named, its score is 0.
+
+    Example:
+        >>> from compactcli.records import Stretch
+        >>> one = Stretch(start=0, stop=1, scenes=(("rain", 0.75), ("wind", 0.25)))
+        >>> other = Stretch(start=1, stop=4, scenes=(("wind", 0.5), ("beach", 0.25)))
+        >>> names, scores = scene_columns(Record(path="a.wav", stretches=(one, other)), n_columns=4)
+        >>> names, scores.tolist()
+        (('rain', 'wind'), [[0.75, 0.25], [0.0, 0.5], [0.0, 0.5], [0.0, 0.5]])
+    """
+    stretches = record.stretches or ()
+    names = tuple(dict.fromkeys(stretch.scenes[0][0] for stretch in stretches))
+    scores = np.array([[dict(stretch.scenes).get(name, 0.0) for name in names] for stretch in stretches], np.float32)
+    edges_s = np.linspace(stretches[0].start, stretches[-1].stop, n_columns + 1)
+    starts_s = [stretch.start for stretch in stretches]
+    # the stretch that a column begins in, and the one after the last that begins in it
+    first = np.searchsorted(starts_s, edges_s[:-1], side="right") - 1
+    behind = np.maximum(np.searchsorted(starts_s, edges_s[1:], side="left"), first + 1)
+    columns = [scores[one:other].max(axis=0) for one, other in zip(first.tolist(), behind.tolist(), strict=True)]
+    return names, np.array(columns, np.float32)
 
 
 class Overview:

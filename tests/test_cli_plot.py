@@ -78,6 +78,16 @@ def test_settings_are_those_of_detect(run_compact, write_tone):
     assert len(json.loads(strict)[0]["scenes"]) == 1
 
 
+def test_scenes_of_stretches(run_compact, write_tone, tmp_path):
+    path = write_tone(duration_s=3.0)
+    _, found, _ = run_compact("plot", path, "--format", "json", "--every", 1)
+    _, expected, _ = run_compact("classify", path, "--format", "json", "--every", 1)
+    [record] = json.loads(found)
+    assert record["stretches"] == json.loads(expected)[0]["stretches"]
+    assert run_compact("plot", path, "--every", 1, "--output", tmp_path / "a.svg")[0] == 0
+    assert ">scenes<" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
 def test_a_folder_gets_a_picture_for_each_recording(run_compact, write_tone, tmp_path):
     write_tone("in/deep/a.wav")
     (tmp_path / "in/bad.wav").write_text("no audio")
@@ -115,6 +125,7 @@ def test_what_decodes_before_damage_is_drawn(run_compact, write_recording, noise
             "--output a.gif ends in .gif, which names no format of compact plot, expected .json, .jsonl, .png",
         ),
         (["a.wav", "--output", "a.png", "--resume"], "No such option"),
+        (["a.wav", "--output", "a.png", "--every", "nan"], "every is nan, expected 1 to"),
         (["a.wav", "--output", "a.png", "--classes", "cat"], "'cat' is not an event class"),
     ],
 )

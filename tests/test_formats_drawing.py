@@ -19,7 +19,7 @@ from compactcli.formats.drawing import (
     tick_step_s,
 )
 from compactcli.pictures import Picture
-from compactcli.records import Record
+from compactcli.records import Record, Stretch
 
 CLASSES = tuple(f"class_{index}" for index in range(30))
 
@@ -97,6 +97,23 @@ def test_scores_stand_at_their_time_and_class():
         assert colour_at(picture, time, row)[0] < 0.1
     for time, row in (("9", "class_29"), ("8", "class_3"), ("8", "class_0")):
         assert colour_at(picture, time, row).min() > 0.9
+
+
+def test_scenes_of_stretches_stand_at_their_time_between():
+    stretches = (
+        Stretch(start=0, stop=8.5, scenes=(("beach", 1.0),)),
+        Stretch(start=8.5, stop=10, scenes=(("street_traffic", 1.0), ("beach\x04", 0.0))),
+    )
+    picture = make_picture()
+    picture = replace(picture, record=replace(picture.record, stretches=stretches))
+    for time, row in (("8", "beach"), ("9", "street_traffic")):
+        assert colour_at(picture, time, row)[0] < 0.1
+    for time, row in (("9", "beach"), ("8", "street_traffic")):
+        assert colour_at(picture, time, row).min() > 0.9
+    found = places(picture)
+    assert found["1,000"][1] < found["beach"][1] < found["street_traffic"][1] < found["class_29"][1]
+    assert {"scenes", "events"} <= set(found)
+    assert not {"scenes", "events"} & set(places(make_picture()))
 
 
 def test_bars_stand_at_their_time_below_their_class():

@@ -1,8 +1,11 @@
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactcli.pictures import Overview
+from compactcli.pictures import Overview, scene_columns
+from compactcli.records import Record, Stretch
 
 
 @given(
@@ -28,3 +31,32 @@ def test_there_are_never_too_few_columns_nor_too_many(n_frames, n_columns):
     assert min(n_frames, n_columns) <= len(overview.columns()) <= 2 * n_columns
     # as few frames a column as will do
     assert overview.frames_per_column == 1 or n_frames > n_columns * overview.frames_per_column - 1
+
+
+@given(
+    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=12),
+    n_columns=st.integers(1, 40),
+    seed=st.integers(0, 3),
+)
+def test_columns_of_scenes_are_the_highest_scores_of_their_stretches(lengths, n_columns, seed):
+    generator = np.random.default_rng(seed)
+    edges = np.cumsum([0, *lengths]).astype(float)
+    stretches = tuple(
+        Stretch(
+            start=start,
+            stop=stop,
+            scenes=tuple(
+                (f"scene_{name}", score) for name, score in zip(generator.permutation(3)[:2], (0.75, 0.25), strict=True)
+            ),
+        )
+        for start, stop in itertools.pairwise(edges)
+    )
+    names, scores = scene_columns(Record(path="a.wav", stretches=stretches), n_columns=n_columns)
+    assert set(names) == {stretch.scenes[0][0] for stretch in stretches}
+    assert scores.shape == (n_columns, len(names))
+    width = edges[-1] / n_columns
+    for column, values in enumerate(scores):
+        begin, end = column * width, (column + 1) * width
+        inside = [item for item in stretches if item.start < end - 1e-9 and item.stop > begin + 1e-9]
+        expected = [max(dict(item.scenes).get(name, 0.0) for item in inside) for name in names]
+        np.testing.assert_array_equal(values, np.float32(expected))

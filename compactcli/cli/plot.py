@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureWork(EventWork):
-    """What ``plot`` does with each recording: what ``detect`` does, and a picture of it."""
+    """What ``plot`` does with each recording: what ``detect`` does, and a picture of it.
 
+    Args:
+        every_s: Seconds of the stretches whose scenes are shown too; None shows those of the whole alone.
+    """
+
+    every_s: float | None = None
     command: str = "plot"
     can_resume: bool = False
 
@@ -26,7 +31,7 @@ class PictureWork(EventWork):
         """See ``EventWork``."""
         from compactcli import inference
 
-        return inference.picture_recording
+        return functools.partial(inference.picture_recording, every_s=self.every_s)
 
 
 @functools.partial(takes_recordings, without=("resume",))
@@ -41,6 +46,7 @@ def plot(
     max_gap: options.MaxGap = None,
     median: options.Median = None,
     top_k: options.TopK = options.DEFAULT_TOP_K,
+    every: options.Every = None,
     result_format: Annotated[
         list[options.PictureFormat] | None,
         typer.Option(
@@ -51,7 +57,7 @@ def plot(
         ),
     ] = None,
 ) -> None:
-    """Draw what each recording sounds like: spectrogram, scores and events over time.
+    """Draw what each recording sounds like: spectrogram, scores and events over time, with --every scenes too.
 
     Example: compact plot clip.wav --output clip.png
     """
@@ -71,4 +77,5 @@ def plot(
     )
     from compactcli.cli.batch import run_batch
 
+    work = replace(work, every_s=every)
     raise typer.Exit(run_batch(batch, work, formats=result_format or []))

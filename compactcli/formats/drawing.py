@@ -1,5 +1,7 @@
 """A recording as a picture: its log-mel above, the scores and events of its likeliest classes below.
 
+Between them are the scenes of its stretches, where these are known.
+
 matplotlib draws; it is imported when the first picture is wanted.
 """
 
@@ -13,13 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.canvas import plain_figure
-from compactcli.pictures import Picture
+from compactcli.pictures import Columns, Picture, scene_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 WIDTH_IN, LEVELS_IN, ROW_IN, MARGINS_IN = 11.0, 2.8, 0.24, 1.3
+# what a heading above rows takes
+HEADING_IN = 0.25
 DOTS_PER_INCH = 110
 # rows of classes: all with events first, then the likeliest others
 FEWEST_ROWS = 6
@@ -74,10 +79,18 @@ def draw_picture(picture: Picture, form: str) -> bytes:
         The bytes of a file of that form; equal pictures give equal bytes.
     """
     rows = choose_rows(picture)
-    with plain_figure(WIDTH_IN, LEVELS_IN + MARGINS_IN + ROW_IN * len(rows)) as figure:
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS_IN, ROW_IN * len(rows)])
+    scenes = None if picture.record.stretches is None else scene_columns(picture.record)
+    heights_in = [LEVELS_IN, *([] if scenes is None else [ROW_IN * len(scenes[0])]), ROW_IN * len(rows)]
+    headings_in = 0.0 if scenes is None else 2 * HEADING_IN
+    with plain_figure(WIDTH_IN, MARGINS_IN + headings_in + sum(heights_in)) as figure:
+        above, *between, below = figure.subplots(len(heights_in), 1, sharex=True, height_ratios=heights_in)
         _draw_levels(figure, above, picture)
         above.set_title("\n".join(_captions(picture)), fontsize=CAPTION_POINTS, loc="left", parse_math=False)
+        if scenes is not None:
+            _draw_rows(between[0], *scenes, duration_s=picture.record.duration or 0.0)
+            # names may be those of scenes and of events
+            for axes, heading in ((between[0], "scenes"), (below, "events")):
+                axes.set_title(heading, fontsize=CAPTION_POINTS, loc="left")
         _draw_scores(figure, below, picture, rows)
         _draw_times(below, picture.record.duration or 0.0)
         file = io.BytesIO()
@@ -148,16 +161,8 @@ def _draw_levels(figure: "Figure", axes: "Axes", picture: Picture) -> None:
 
 def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequence[int]) -> None:
     names = [picture.classes[column] for column in rows]
-    image = axes.imshow(
-        picture.probabilities[:, rows].T,
-        origin="upper",
-        aspect="auto",
-        interpolation="nearest",
-        cmap="Blues",
-        vmin=0.0,
-        vmax=1.0,
-        extent=(0.0, len(picture.probabilities) * picture.score_column_s, len(rows) - 0.5, -0.5),
-    )
+    duration_s = len(picture.probabilities) * picture.score_column_s
+    image = _draw_rows(axes, names, picture.probabilities[:, rows], duration_s=duration_s)
     # as wide as the other one, however many rows there are
     figure.colorbar(image, ax=axes, pad=0.01, label="score", aspect=20 * ROW_IN * len(rows) / LEVELS_IN)
     shortest_s = SHORTEST_BAR * (picture.record.duration or 0.0)
@@ -169,7 +174,21 @@ def _draw_scores(figure: "Figure", axes: "Axes", picture: Picture, rows: Sequenc
             if event.label == name
         ]
         axes.broken_barh(spans, (row + 0.5 - BAR_HEIGHT, BAR_HEIGHT), facecolors=EVENT_COLOUR, linewidth=0)
-    axes.set_yticks(range(len(rows)), map(drawable, names), parse_math=False)
+
+
+def _draw_rows(axes: "Axes", names: Sequence[str], scores: Columns, *, duration_s: float) -> "AxesImage":
+    """A row for each name, dark where its score is high."""
+    axes.set_yticks(range(len(names)), map(drawable, names), parse_math=False)
+    return axes.imshow(
+        scores.T,
+        origin="upper",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="Blues",
+        vmin=0.0,
+        vmax=1.0,
+        extent=(0.0, duration_s, len(names) - 0.5, -0.5),
+    )
 
 
 def _draw_times(axes: "Axes", duration_s: float) -> None:

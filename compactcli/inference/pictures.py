@@ -24,6 +24,7 @@ def picture_recording(
     classes: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     top_k: int = DEFAULT_TOP_K,
+    every_s: float | None = None,
     listening: Listening = PLAINLY,
 ) -> Record:
     """Detect the events of a recording and give out a picture of it.
@@ -37,17 +38,18 @@ def picture_recording(
         classes: Events to look for.
         exclude: Events not to look for.
         top_k: Scenes to name.
+        every_s: As for ``classify_recording``.
         listening: Its ``on_picture`` gets the picture, and then ``on_frames`` and ``on_levels`` are not called; where
             it has none, the recording is read once.
 
     Returns:
-        The record of ``detect_recording``.
+        The record of ``detect_recording``, with the scenes of stretches where these are asked for.
 
     Raises:
         AudioError: The recording cannot be analysed at all.
-        ConfigError: A class is unknown to the model, or ``top_k`` is less than 1.
+        ConfigError: A class is unknown to the model, or ``top_k`` or ``every_s`` is less than 1.
     """
-    scenes = ScenePlan(top_k=top_k)
+    scenes = ScenePlan(top_k=top_k, every_s=every_s)
     plan = plan_detection(engine.config, detection=detection, classes=classes, exclude=exclude)
     if listening.on_picture is None:
         return analyse_file(path, engine, scenes=scenes, plan=plan, listening=listening)
