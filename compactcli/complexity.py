@@ -17,8 +17,8 @@ class LayerCost:
         name: Module path inside the network.
         kind: ``depth-wise``, ``1x1``, ``convolution`` or ``normalisation``.
         parameters: Trainable numbers.
-        macs_per_s: Multiply-accumulates per second of audio; normalisation folds into the
-            convolution before it when deployed and counts 0.
+        macs_per_s: Multiply-accumulates per second of audio; normalisation, which can fold into
+            the convolution beside it, counts 0.
     """
 
     name: str
