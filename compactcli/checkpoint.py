@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compactcli.config import ModelConfig
+from compactcli.config import WEIGHTS, ModelConfig
 from compactcli.errors import CompactError, ConfigError, ModelError
 from compactcli.packages import is_installed
 from compactcli.plainjson import from_json, to_json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from compactcli.model import CompactNet
 
 DEFAULT_MODEL = "compactnet"
-CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"
+CONFIG, GRAPH = "config.json", "model.onnx"
 RECIPE, CARD, CARD_PICTURE = "recipe.toml", "README.md", "reliability.png"
 # what a stopped training goes on from; a finished one is not trained again by accident
 STATE = "state.pt"

@@ -12,6 +12,9 @@ from compactcli.errors import require
 from compactcli.timing import FrameClock
 
 FORMAT_VERSION = 1
+# of a model folder's files, the one that its answers come from
+WEIGHTS = "model.safetensors"
+CHECKSUM_LETTERS = 8
 LONGEST_FILTER_S = 60.0  # a median keeps its whole window in memory
 LONGEST_TIME_S = 1e9  # 30 years; its frames can be counted
 LOWEST_THRESHOLD = 0.01  # a sigmoid is never 0: without a floor, a large hysteresis would let no event end
@@ -235,6 +238,19 @@ class ModelConfig:
     training: Mapping[str, Any] = field(default_factory=dict)
     sha256: Mapping[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+
+    @property
+    def release(self) -> str:
+        """Version, and the beginning of the checksum of the weights where it is known: what tells any two apart.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> config = ModelConfig(name="a", version="2", scenes=("any",), events=("any",))
+            >>> replace(config, sha256={WEIGHTS: "5b2467a5ff"}).release
+            '2+5b2467a5'
+        """
+        checksum = self.sha256.get(WEIGHTS, "")
+        return f"{self.version}+{checksum[:CHECKSUM_LETTERS]}" if checksum else self.version
 
     def __post_init__(self) -> None:
         require(

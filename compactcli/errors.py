@@ -5,6 +5,7 @@ Every message says which input, what was found, what was expected; the hint says
 """
 
 import contextlib
+import numbers
 import os
 from collections.abc import Iterator
 
@@ -81,6 +82,11 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigError with ``message`` unless ``condition`` holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def require_number(value: object, name: str) -> None:
+    """Raise ConfigError unless a setting that users call ``name`` is a number; the types say so, callers may not."""
+    require(isinstance(value, numbers.Real) and not isinstance(value, bool), f"{name} is {value!r}, expected a number")
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from onnx import ModelProto, helper, load_model_from_string
 
 from compactcli.calibration import event_probabilities, scene_probabilities
-from compactcli.checkpoint import WEIGHTS, read_config, verify
-from compactcli.config import CalibrationConfig, ModelConfig
+from compactcli.checkpoint import read_config, verify
+from compactcli.config import WEIGHTS, CalibrationConfig, ModelConfig
 from compactcli.engine import load_engine
 from compactcli.engine.base import Waveform
 from compactcli.errors import CompactError, ConfigError

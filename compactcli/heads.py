@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compactcli.audio import Waveform
-from compactcli.checkpoint import WEIGHTS, read_config, read_weights, write_folder
-from compactcli.config import CalibrationConfig, DetectionConfig, ModelConfig
+from compactcli.checkpoint import read_config, read_weights, write_folder
+from compactcli.config import WEIGHTS, CalibrationConfig, DetectionConfig, ModelConfig
 from compactcli.engine import Engine, load_engine
 from compactcli.errors import ModelError
 from compactcli.packages import require_package
@@ -46,14 +46,21 @@ class Embedder:
 
     Args:
         engine: Gives the embeddings of frames for their event logits.
+        config: Settings of the model that the network is of.
     """
 
     engine: Engine
+    config: ModelConfig
 
     @property
-    def config(self) -> ModelConfig:
-        """Settings of the model, without its classes."""
-        return self.engine.config
+    def name(self) -> str:
+        """Name of the engine."""
+        return self.engine.name
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return self.engine.device
 
     def stream(self, blocks: Iterable[Waveform]) -> Iterator[npt.NDArray[np.float32]]:
         """Embeddings of consecutive frames, shape ``(n_output_frames, embedding_size)``; see ``Engine.stream``."""
@@ -89,7 +96,7 @@ def load_embedder(folder: Path, *, device: str = "auto") -> Embedder:
     )
     with temporary_folder() as place:
         write_heads(folder, place, config, scenes=nothing, events=identity)
-        return Embedder(engine=load_engine(place, device=device))
+        return Embedder(engine=load_engine(place, device=device), config=config)
 
 
 def write_heads(source: Path, folder: Path, config: ModelConfig, *, scenes: LinearHead, events: LinearHead) -> None:

@@ -57,7 +57,7 @@ class Record:
         duration: Length that was analysed in seconds, or None where it is unknown.
         sample_rate: Of the file in Hz, or None where it is unknown.
         model: Name of the model.
-        model_version: Which release of the model.
+        model_version: Which release of the model, see ``ModelConfig.release``.
         scenes: Of the whole recording; None unless scenes were classified.
         stretches: Its parts from start to end; None unless scenes of parts were asked for.
         events: Events by onset; None unless events were detected.

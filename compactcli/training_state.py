@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from compactcli.bank import LogMelBank
-from compactcli.checkpoint import WEIGHTS, read_config
+from compactcli.checkpoint import read_config
+from compactcli.config import WEIGHTS
 from compactcli.errors import ConfigError, unwritable
 from compactcli.plainjson import to_json
 from compactcli.recipe import Recipe

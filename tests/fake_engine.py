@@ -70,7 +70,8 @@ class FakeEngine:
 
 def fake_embedder(**settings):
     """Takes the event logits of the fake engine for embeddings."""
-    return Embedder(engine=FakeEngine(**settings))
+    engine = FakeEngine(**settings)
+    return Embedder(engine=engine, config=engine.config)
 
 
 def with_detection(**settings):

@@ -7,7 +7,8 @@ import pytest
 from tiny_model import CONFIG, make_network
 
 from compactcli import checkpoint
-from compactcli.checkpoint import GRAPH, WEIGHTS, save_model
+from compactcli.checkpoint import GRAPH, save_model
+from compactcli.config import WEIGHTS
 from compactcli.errors import ModelError
 
 onnx = pytest.importorskip("onnx")

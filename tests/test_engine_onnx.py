@@ -15,7 +15,8 @@ from tiny_model import CONFIG, make_network
 
 from compactcli.audio import read_audio
 from compactcli.calibration import event_probabilities, scene_probabilities
-from compactcli.checkpoint import DEFAULT_MODEL, GRAPH, WEIGHTS, find_model, save_model
+from compactcli.checkpoint import DEFAULT_MODEL, GRAPH, find_model, save_model
+from compactcli.config import WEIGHTS
 from compactcli.engine import load_engine
 from compactcli.engine.base import CHUNK_S
 from compactcli.engine.onnx import MAX_THREADS, WAITING_WINDOWS, OnnxEngine, usable_threads

@@ -11,7 +11,8 @@ from tiny_model import CONFIG, make_network
 
 import compactcli
 from compactcli import export
-from compactcli.checkpoint import DEFAULT_MODEL, WEIGHTS, find_model, save_model
+from compactcli.checkpoint import DEFAULT_MODEL, find_model, save_model
+from compactcli.config import WEIGHTS
 from compactcli.errors import CompactError, ConfigError, ModelError
 from compactcli.export import MAX_DIFFERENCE, compare_with_torch, export_model
 from compactcli.graph import describe

@@ -382,3 +382,31 @@ def test_public_names():
     assert all(callable(getattr(compactcli, name)) for name in ("classify", "detect", "load_model"))
     with pytest.raises(AttributeError, match="module 'compactcli' has no attribute 'transcribe'"):
         compactcli.transcribe  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"threshold": "0.5"}, "threshold is '0.5', expected a number"),
+        ({"threshold": [0.5]}, r"threshold is \[0\.5\], expected a number"),
+        ({"threshold": True}, "threshold is True, expected a number"),
+        ({"threshold": {"loud": "x"}}, "threshold of loud is 'x', expected a number"),
+        ({"max_gap": "1"}, "max_gap is '1', expected a number"),
+        ({"median": "x", "step": 0}, "median is 'x', expected a number"),
+        ({"gain": "3"}, "gain is '3', expected a number"),
+        ({"max_duration": "3"}, "max_duration is '3', expected a number"),
+        ({"top_k": 1.5}, "top_k is 1.5, expected at least 1 scene"),
+        ({"top_k": True}, "top_k is True, expected at least 1 scene"),
+        ({"classes": 5}, "classes is 5, expected a list of names of classes"),
+        ({"model": 3}, "the model is int, expected a name, a folder or what load_model gave"),
+    ],
+)
+def test_options_of_the_wrong_type(options, expected, write_tone):
+    with pytest.raises(ConfigError, match=expected):
+        compactcli.detect(write_tone(), **{"model": FakeEngine(), **options})
+
+
+def test_numbers_of_numpy_are_numbers(write_tone):
+    options = {"threshold": np.float32(0.25), "max_gap": np.int64(1), "gain": np.float64(0), "top_k": np.int64(2)}
+    record = compactcli.detect(write_tone(), model=FakeEngine(), **options)
+    assert len(record.scenes) == 2

@@ -32,7 +32,7 @@ class VectorWork:
 
         embedder = inference.load_embedder(task.model, device=task.device)
         return Prepared(
-            model=embedder.engine,
+            model=embedder,
             analyse=lambda path, listening: inference.embed_recording(
                 path, embedder, every_s=self.every_s, listening=listening
             ),

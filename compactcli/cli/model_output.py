@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE, WEIGHTS
+from compactcli.checkpoint import CARD, CARD_PICTURE, CONFIG, GRAPH, RECIPE, STATE
 from compactcli.cli.options import STDIN
 from compactcli.cli.output import check_folder, check_new_folder, is_there, real_path
+from compactcli.config import WEIGHTS
 from compactcli.errors import ConfigError, unwritable
 
 PARTS = {CONFIG, WEIGHTS, GRAPH, RECIPE, CARD, CARD_PICTURE}

@@ -146,10 +146,10 @@ class VectorTable:
         Raises:
             ConfigError: It is another.
         """
-        if (config.name, config.version) != (self.model, self.model_version):
+        if (config.name, config.release) != (self.model, self.model_version):
             raise ConfigError(
                 f"{self.name} has vectors of model '{self.model}', version {self.model_version}, found model "
-                f"'{config.name}', version {config.version}, expected the same one",
+                f"'{config.name}', version {config.release}, expected the same one",
                 hint="name the model that the vectors were made with by --model, or make them again",
             )
 

@@ -67,7 +67,7 @@ class ModelFacts:
 
     Args:
         name: Of the model.
-        version: Of the model.
+        version: Release of the model.
         sha256: Of its files.
         device: Where it runs.
         engine: What runs it.
@@ -149,7 +149,7 @@ class Task:
         model, config = prepared.model, prepared.model.config
         facts = ModelFacts(
             name=config.name,
-            version=config.version,
+            version=config.release,
             sha256=dict(config.sha256),
             device=model.device,
             engine=model.name,

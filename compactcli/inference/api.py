@@ -13,7 +13,7 @@ import numpy.typing as npt
 from compactcli.audio import AudioLimits, Waveform, check_duration, convert_waveform
 from compactcli.config import DetectionConfig, ModelConfig
 from compactcli.engine.base import Engine
-from compactcli.errors import ConfigError
+from compactcli.errors import ConfigError, require_number
 from compactcli.heads import Embedder
 from compactcli.inference.listening import Listening, listen
 from compactcli.inference.planning import (
@@ -70,7 +70,7 @@ def classify(
         >>> record.duration, len(record.scenes)
         (10.0, 2)
     """
-    listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
+    listening = _listening(max_duration, gain)
     scenes = ScenePlan(top_k=top_k, every_s=every)
     engine = _as_engine(model, device)
     return _analyse(recording, engine, sample_rate=sample_rate, scenes=scenes, plan=None, listening=listening)
@@ -134,7 +134,7 @@ def detect(
         >>> {event.label for event in record.events}
         {'speech'}
     """
-    listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
+    listening = _listening(max_duration, gain)
     scenes = ScenePlan(top_k=top_k)
     engine = _as_engine(model, device)
     settings = override_detection(
@@ -217,7 +217,7 @@ def embed(
         >>> [(vector.start, vector.stop, len(vector.values)) for vector in record.vectors]
         [(0.0, 5.0, 256), (5.0, 10.0, 256)]
     """
-    listening = Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
+    listening = _listening(max_duration, gain)
     check_every(every)
     if model is None or isinstance(model, str | os.PathLike):
         model = load_embedder(model, device=device)
@@ -241,7 +241,7 @@ def _embed(
         duration=samples.duration_s,
         sample_rate=samples.sample_rate,
         model=embedder.config.name,
-        model_version=embedder.config.version,
+        model_version=embedder.config.release,
         vectors=as_vectors(means, samples.duration_s),
     )
 
@@ -251,7 +251,15 @@ def _as_engine(model: str | os.PathLike[str] | Engine | None, device: str) -> En
         raise ConfigError(
             "the model is Embedder, expected what load_model gave", hint="use load_model for classify and detect"
         )
-    return load_model(model, device=device) if model is None or isinstance(model, str | os.PathLike) else model
+    if model is None or isinstance(model, str | os.PathLike):
+        return load_model(model, device=device)
+    given: Any = model  # whatever the types say
+    if not hasattr(given, "stream"):
+        raise ConfigError(
+            f"the model is {type(given).__name__}, expected a name, a folder or what load_model gave",
+            hint="leave model out for the default model",
+        )
+    return model
 
 
 def _analyse(
@@ -273,11 +281,17 @@ def _analyse(
         duration=samples.duration_s,
         sample_rate=samples.sample_rate,
         model=engine.config.name,
-        model_version=engine.config.version,
+        model_version=engine.config.release,
         scenes=tuple(findings.scenes.top(scenes.top_k)),
         stretches=name_stretches(findings.stretches, top_k=scenes.top_k, duration_s=samples.duration_s),
         events=findings.events,
     )
+
+
+def _listening(max_duration: float | None, gain: float) -> Listening:
+    if max_duration is not None:
+        require_number(max_duration, "max_duration")
+    return Listening(limits=AudioLimits(max_duration_s=max_duration), gain_db=gain)
 
 
 def _as_path(recording: Recording, sample_rate: int | None) -> Path | None:

@@ -13,7 +13,7 @@ from compactcli.calibration import event_probabilities, scene_probabilities
 from compactcli.config import ModelConfig
 from compactcli.detection import EventDecoder
 from compactcli.engine.base import Engine, LogitChunk
-from compactcli.errors import require
+from compactcli.errors import require, require_number
 from compactcli.events import Event, sort_events
 from compactcli.inference.planning import LONGEST_STRETCH_S, DetectionPlan
 from compactcli.inference.stretches import StretchMeans, StretchScores
@@ -66,7 +66,7 @@ class Listening:
         times: Where the seconds that each stage took are added up.
 
     Raises:
-        ConfigError: The gain is out of its range.
+        ConfigError: The gain is no number, or out of its range.
     """
 
     name: str | None = None
@@ -79,6 +79,7 @@ class Listening:
     times: StageTimes | None = None
 
     def __post_init__(self) -> None:
+        require_number(self.gain_db, "gain")
         require(
             abs(self.gain_db) <= LARGEST_GAIN_DB,
             f"gain is {self.gain_db:g}, expected dB from {-LARGEST_GAIN_DB:g} to {LARGEST_GAIN_DB:g}",
@@ -248,7 +249,7 @@ def record_of(reader: AudioReader, config: ModelConfig) -> Record:
         duration=reader.decoded_s,
         sample_rate=reader.info.sample_rate,
         model=config.name,
-        model_version=config.version,
+        model_version=config.release,
     )
 
 

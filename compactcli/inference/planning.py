@@ -2,14 +2,14 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from compactcli.config import DetectionConfig, ModelConfig
-from compactcli.errors import ConfigError, require
+from compactcli.errors import ConfigError, require, require_number
 
 DEFAULT_TOP_K = 3
 # a frame is judged by 2.8 s on either side of it: within less than a second nothing is decided anew
@@ -35,7 +35,9 @@ class ScenePlan:
     every_s: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.top_k >= 1, f"top_k is {self.top_k}, expected at least 1 scene")
+        given: Any = self.top_k  # whatever the types say
+        is_count = isinstance(given, int | np.integer) and not isinstance(given, bool)
+        require(is_count and self.top_k >= 1, f"top_k is {given!r}, expected at least 1 scene")
         check_every(self.every_s)
 
 
@@ -104,6 +106,10 @@ def plan_detection(
     for option, names in (("classes", classes), ("exclude", exclude)):
         if isinstance(names, str):
             raise ConfigError(f"{option} is '{names}', expected a list of names", hint=f'give {option}=["{names}"]')
+        given: Any = names  # whatever the types say
+        require(
+            names is None or isinstance(given, Iterable), f"{option} is {given!r}, expected a list of names of classes"
+        )
     # a generator can be looked through once
     classes, exclude = None if classes is None else tuple(classes), tuple(exclude)
     detection = config.detection if detection is None else detection
@@ -148,14 +154,8 @@ def override_detection(
         hysteresis: How far below its threshold a class may fall while an event goes on.
 
     Raises:
-        ConfigError: A setting is out of its range, or has no part in events at steps.
+        ConfigError: A setting is no number, out of its range, or has no part in events at steps.
     """
-    for name, value in (("median", median_s), ("hysteresis", hysteresis)):
-        if value is not None and (detection.step_s if step_s is None else step_s):
-            raise ConfigError(
-                f"{name} {value:g} was given for events that begin and end at steps, in which it has no part",
-                hint=f"leave {name} out, or set step to 0: events then begin and end at their threshold",
-            )
     given = {
         "threshold": threshold,
         "min_duration_s": min_duration_s,
@@ -164,8 +164,18 @@ def override_detection(
         "median_s": median_s,
         "hysteresis": hysteresis,
     }
-    kept = detection.class_thresholds if threshold is None else {}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name, value in changes.items():
+        require_number(value, name.removesuffix("_s"))
+    for label, value in (class_thresholds or {}).items():
+        require_number(value, f"threshold of {label}")
+    for name, value in (("median", median_s), ("hysteresis", hysteresis)):
+        if value is not None and (detection.step_s if step_s is None else step_s):
+            raise ConfigError(
+                f"{name} {value:g} was given for events that begin and end at steps, in which it has no part",
+                hint=f"leave {name} out, or set step to 0: events then begin and end at their threshold",
+            )
+    kept = detection.class_thresholds if threshold is None else {}
     return dataclasses.replace(detection, class_thresholds={**kept, **(class_thresholds or {})}, **changes)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compactcli.checkpoint import WEIGHTS
+from compactcli.config import WEIGHTS
 from compactcli.datasets import TEST
 from compactcli.engine import Engine
 from compactcli.errors import ConfigError, ManifestError, writing_to
