@@ -5,8 +5,8 @@ import math
 import os
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -126,6 +126,29 @@ def rest_events(events: Sequence[Event], duration_s: float, *, label: str) -> li
             found += [Event(onset=onset, offset=offset, label=label) for onset, offset in itertools.pairwise(edges)]
         free_from = max(free_from, stop)
     return found
+
+
+def as_rest(
+    table: Mapping[str, Sequence[Event]], *, classes: Collection[str], exclude: Collection[str], label: str
+) -> dict[str, list[Event]]:
+    """Events of other classes as events of the class of all the rest.
+
+    Args:
+        table: Events of recordings by their names.
+        classes: Those that keep their names.
+        exclude: Those that are not asked for at all, and keep theirs too.
+        label: Name of the class of the rest.
+
+    Example:
+        >>> table = {"a.wav": [Event(onset=1, offset=2, label="dog", score=0.5)]}
+        >>> as_rest(table, classes=["owl"], exclude=[], label="background")
+        {'a.wav': [Event(onset=1, offset=2, label='background', score=None)]}
+    """
+    kept = {*classes, *exclude, label}
+    return {
+        name: [event if event.label in kept else replace(event, label=label, score=None) for event in events]
+        for name, events in table.items()
+    }
 
 
 def clip_path(event: Event, recording: PurePath) -> PurePath:

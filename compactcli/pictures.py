@@ -47,7 +47,7 @@ def scene_columns(record: Record, *, n_columns: int = N_COLUMNS) -> tuple[tuple[
 
     Returns:
         Scenes that are the best of a stretch, in the order in which they first are, and the highest score of each in
-        each column, shape ``(n_columns, n_scenes)``; where a scene is not named, its score is 0.
+        each column, shape ``(n_columns, n_scenes)``; where a stretch does not name a scene, that counts as 0.
 
     Example:
         >>> from compactcli.records import Stretch

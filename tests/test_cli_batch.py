@@ -158,9 +158,30 @@ def test_interrupted_run_leaves_no_half_output(run_compact, folder, tmp_path, st
     assert "Traceback" not in err
     assert "interrupted after 7 of 8 recordings; --resume goes on with them" in err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [".out.jsonl.compact-journal"]
-    code, out, _ = run_compact("classify", folder)
+    code, out, err = run_compact("classify", folder)
     assert code == 130
     assert names(out)[-1] == "g.ogg"
+    assert "interrupted after 7 of 8 recordings\n" in err
+
+
+def test_what_is_lost_when_a_run_without_a_journal_is_interrupted_is_said(run_compact, folder, tmp_path, monkeypatch):
+    from fake_engine import fake_embedder
+
+    from compactcli import inference
+
+    real = inference.embed_recording
+
+    def embed(path, *arguments, **options):
+        if path.name == "z.mp3":
+            raise KeyboardInterrupt
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("compactcli.inference.load_embedder", lambda model=None, *, device="auto": fake_embedder())
+    monkeypatch.setattr("compactcli.inference.embed_recording", embed)
+    code, _, err = run_compact("embed", folder, "--output", tmp_path / "v.csv")
+    assert code == 130
+    assert "after 7 of 8 recordings; nothing is written, with --output-dir each would have been" in err
+    assert not (tmp_path / "v.csv").exists()
 
 
 def test_interrupted_run_without_a_journal_says_how_it_goes_on(run_compact, folder, tmp_path, stop_at):

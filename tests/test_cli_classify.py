@@ -141,6 +141,7 @@ def test_the_suffix_of_the_output_decides_where_nothing_else_does(run_compact, w
         ("classify", "a.SRT", ".json, .jsonl, .csv, .txt, .selections.txt"),
         ("detect", "a.png", ".json, .jsonl, .csv, .tsv, .txt, .selections.txt, .vtt, .srt, .rttm"),
         ("features", "a.csv", ".json, .jsonl, .npy, .tsv"),
+        ("classify", "a.xlsx", ".json, .jsonl, .csv, .txt, .selections.txt"),
     ],
 )
 def test_a_suffix_of_another_format_is_refused(run_compact, write_tone, tmp_path, command, name, expected):

@@ -241,14 +241,18 @@ def test_what_lies_between_events_may_be_a_class_too(run_compact, night, write_r
     assert files(night / "clips") == [
         "background/c.wav_00000.000-00006.000.wav",
         "background/c.wav_00006.000-00012.000.wav",
+        # a dog, which is none of what was asked for
+        "background/north/a.wav_00001.000-00001.500.wav",
         "background/north/a.wav_00002.000-00003.500.wav",
         "background/north/a.wav_00004.750-00006.000.wav",
+        "background/south/b.wav_00000.250-00000.500.wav",
         "background/south/b.wav_00001.000-00005.000.wav",
+        "background/south/b.wav_00005.500-00006.000.wav",
         "cat/north/a.wav_00004.000-00004.250.wav",
     ]
-    # no margin around what holds no event
+    # no margin around what is none of the classes
     lengths = [clip["stop"] - clip["start"] for clip in json.loads(out)["clips"]]
-    assert sorted(lengths) == [1.25, 1.5, 2.25, 4.0, 6.0, 6.0]
+    assert sorted(lengths) == [0.25, 0.5, 0.5, 1.25, 1.5, 2.25, 4.0, 6.0, 6.0]
     code, out, _ = run_compact(*words, "--at-most", 2, "--overwrite")
     counts = Counter(clip["label"] for clip in json.loads(out)["clips"])
     assert counts == {"dog": 2, "cat": 1, "background": 2}

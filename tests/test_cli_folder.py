@@ -147,6 +147,27 @@ def test_what_is_there_is_skipped(run_compact, tree):
     assert "3 files: 0 ok, 0 partial, 0 failed, 3 skipped" in err
 
 
+def test_only_names_that_are_asked_for(run_compact, tree):
+    (tree / "in/notes.txt").write_text("no audio")
+    words = ["classify", "in", "--output-dir", "out", "--include", "a.*", "--include", "*.flac"]
+    code, _, err = run_compact(*words)
+    assert (code, err) == (0, "3 files: 3 ok, 0 partial, 0 failed, 0 skipped; " + err.partition("skipped; ")[2])
+    assert listed(tree / "out") == ["a.flac.jsonl", "a.wav.jsonl", "sub/a.wav.jsonl"]
+
+
+def test_what_another_model_found_is_kept_with_a_word(run_compact, tree):
+    words = ["classify", "in", "--output-dir", "out", "--format", "json", "--skip-existing", "--include", "a.*"]
+    run_compact(*words)
+    assert "are of another model" not in run_compact(*words)[2]
+    for name, old, new in (("a.wav", '"fake"', '"mine"'), ("a.flac", '"model_version": "1"', '"model_version": "0"')):
+        path = tree / f"out/{name}.json"
+        path.write_text(path.read_text().replace(old, new))
+    code, _, err = run_compact(*words)
+    assert (code, "3 skipped" in err) == (0, True)
+    assert "kept, but are of another model or release than fake 1: 2; --overwrite makes them again" in err
+    assert run_compact(*words, "--quiet")[2] == ""
+
+
 @pytest.mark.parametrize("name", ["json", "jsonl"])
 def test_damaged_results_are_made_again(name, run_compact, tree):
     words = ["classify", "b.wav", "in/a.wav", "in/a.flac", "--output-dir", "out", "--format", name, "--skip-existing"]

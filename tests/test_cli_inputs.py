@@ -35,6 +35,17 @@ def test_not_recursive(tree):
     assert listed("a", recursive=False) == ["a/10.wav", "a/2.wav"]
 
 
+def test_names_in_folders_may_have_to_match(tree):
+    (tree / "a/notes.txt").touch()
+    (tree / "a/sub/X.FLAC").touch()
+    include = ["1*.wav", "*.flac"]
+    inputs = collect_inputs([Path("a"), Path("b.wav")], recursive=True, include=include)
+    # what is named itself is meant
+    assert [str(item.path) for item in inputs] == ["a/10.wav", "a/sub/X.FLAC", "b.wav"]
+    [empty] = collect_inputs([Path("a")], recursive=True, include=["*.mp3"])
+    assert "a is a folder without recordings" in empty.error.message
+
+
 def test_each_input_once(tree):
     assert listed("a/2.wav", "a", "./a/../a", str(tree / "b.wav"), "b.wav") == [
         "a/2.wav",

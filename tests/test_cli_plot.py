@@ -88,6 +88,16 @@ def test_scenes_of_stretches(run_compact, write_tone, tmp_path):
     assert ">scenes<" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
+def test_a_picture_knows_every_scene_of_a_stretch(picture_of, write_recording, tone):
+    path = write_recording("a.wav", np.concatenate([tone(1.0, level=0.05), tone(1.0, level=0.5)]))
+    found = []
+    listening = Listening(on_picture=found.append)
+    record = picture_recording(path, FakeEngine(), top_k=1, every_s=1.0, listening=listening)
+    assert [len(stretch.scenes) for stretch in record.stretches] == [1, 1]
+    assert [len(stretch.scenes) for stretch in found[0].record.stretches] == [3, 3]
+    assert (len(record.scenes), found[0].record.scenes) == (1, record.scenes)
+
+
 def test_a_folder_gets_a_picture_for_each_recording(run_compact, write_tone, tmp_path):
     write_tone("in/deep/a.wav")
     (tmp_path / "in/bad.wav").write_text("no audio")

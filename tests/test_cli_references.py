@@ -1,5 +1,6 @@
+import json
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,26 @@ def test_tables_of_one_recording_in_a_folder_are_joined(tmp_path):
     (tmp_path / "a.wav.txt").write_text("4.0\t5.0\tdog\n")
     [(name, events)] = read_event_table(tmp_path).items()
     assert (name, [event.label for event in events]) == ("a.wav", ["owl", "fox", "dog"])
+
+
+def test_one_table_of_each_recording_counts(tmp_path):
+    track, raven = "0.5\t1.0\tdog\n", "Begin File\tBegin Time (s)\tEnd Time (s)\tAnnotation\na.wav\t0.5\t1.0\towl\n"
+    events = {"path": "a.wav", "schema": 1, "events": [{"onset": 0.5, "offset": 1, "label": "fox", "score": 0.5}]}
+    tables = {
+        ".txt": (track, "dog"),
+        ".tsv": ("filename\tonset\toffset\tevent_label\na.wav\t0.5\t1\tcat\n", "cat"),
+        ".selections.txt": (raven, "owl"),
+        ".csv": ("path,onset,offset,label\na.wav,0.5,1,cow\n", "cow"),
+        ".json": (json.dumps([events]), "fox"),
+        ".jsonl": (json.dumps(events | {"events": []}), None),
+    }
+    (tmp_path / "season.csv").write_text("no table of one recording\n")
+    (tmp_path / "a.wav").touch()
+    for suffix, (text, label) in tables.items():
+        (tmp_path / f"a.wav{suffix}").write_text(text)
+        [(name, found)] = read_event_table(tmp_path).items()
+        assert PurePath(name).name == "a.wav"
+        assert [event.label for event in found] == ([] if label is None else [label])
 
 
 def test_a_name_without_its_suffix_is_told_what_it_may_have_meant(tmp_path):
@@ -149,6 +170,12 @@ def test_a_name_that_may_be_two_recordings():
 def test_two_names_that_may_be_one_recording():
     with pytest.raises(ConfigError, match=r"names 'x/a.wav' and 'x//a.wav', of which one may be x/a.wav, expected"):
         matched(inputs("x/a.wav", "b.wav"), "x/a.wav", "b.wav", "x//a.wav")
+
+
+def test_a_name_of_a_recording_that_has_one():
+    expected = r"names 'b/a.wav' and 'c/b/a.wav', which may both be x/c/b/a.wav, expected one name for each recording"
+    with pytest.raises(ConfigError, match=expected):
+        matched(inputs("x/c/b/a.wav", "x/d.wav", root="x"), "c/b/a.wav", "b/a.wav")
 
 
 def test_names_of_no_recording():

@@ -79,6 +79,20 @@ def test_what_spreadsheets_make_of_csv():
     assert read_events(quoted, "a.csv") == {"a.wav": [BARK]}
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_names_of_columns_as_dcase_has_them(separator):
+    table = "filename,onset,offset,event_label,score\na.wav,0.4,1.2,dog,0.9877\n"
+    assert read_events(table.replace(",", separator), "a.csv") == {"a.wav": [BARK]}
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_tables_that_were_joined(form):
+    text = written(form)
+    assert read_events(text + text, "season") == {
+        name: [*events, *events] for name, events in read_events(text, "a").items()
+    }
+
+
 def test_records_however_they_are_broken_into_lines():
     records = [record.to_dict() for record in RECORDS]
     for indent in (None, 2):

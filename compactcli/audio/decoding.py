@@ -173,7 +173,10 @@ def _open_bytes(path: Path, name: str) -> IO[bytes]:
         # a pipe without a writer would block for ever, so nothing but a regular file is opened
         file = path.open("rb") if regular and status.st_size else None
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise AudioError(f"{name} does not exist, {expected}", hint="check the path", code="missing") from error
+        # a shell leaves a pattern as it is where it stands in quotes, or nothing matches it
+        is_pattern = any(sign in name for sign in "*?[")
+        hint = "leave out the quotes, or check what the pattern matches" if is_pattern else "check the path"
+        raise AudioError(f"{name} does not exist, {expected}", hint=hint, code="missing") from error
     except (OSError, ValueError) as error:
         reason = reason_of(error)
         denied = isinstance(error, PermissionError)

@@ -82,6 +82,8 @@ def run_batch(batch: BatchOptions, work: Work, *, formats: Sequence[str]) -> int
         if run.damaged and not batch.quiet:
             _say_damaged(run.damaged)
         executor = _executor(run, stack)
+        if run.kept and not batch.quiet:
+            _say_kept(run, executor.facts)
         if batch.verbose:
             facts = executor.facts
             say(f"model {facts.name}, version {facts.version}, on {facts.device} with {facts.engine}")
@@ -133,6 +135,15 @@ def _say_damaged(paths: Sequence[Path]) -> None:
     more = f" and {len(paths) - 1} more results are" if len(paths) > 1 else " is"
     recordings = "their recordings are" if len(paths) > 1 else "its recording is"
     say_warning(f"{paths[0]}{more} damaged; {recordings} analysed again")
+
+
+def _say_kept(run: Run, facts: ModelFacts) -> None:
+    n_others = sum(count for model, count in run.kept.items() if model != (facts.name, facts.version))
+    if n_others:
+        say_warning(
+            f"results that are there and kept, but are of another model or release than {facts.name} {facts.version}: "
+            f"{n_others}; --overwrite makes them again"
+        )
 
 
 def _executor(run: Run, stack: contextlib.ExitStack) -> Executor:
@@ -201,7 +212,7 @@ def _analyse(run: Run, executor: Executor, journal: Journal | None, *, verbose_s
 
 
 def _how_far(run: Run, journal: Journal | None, summary: Summary) -> str:
-    """What of a run that was stopped is done, and how it goes on; empty where nothing is."""
+    """What of a run that was stopped is done, and how it goes on; empty where there is nothing to go on with."""
     if journal is not None and journal.n_records:
         n_known = sum(journal.knows(item) for item in run.inputs)
         return f"after {n_known} of {len(run.inputs)} recordings; --resume goes on with them"
@@ -209,6 +220,10 @@ def _how_far(run: Run, journal: Journal | None, summary: Summary) -> str:
     # where results are replaced, old ones would be left out as well
     if run.folder is not None and n_done and not run.batch.overwrite:
         return f"after {n_done} of {len(run.inputs)} recordings; --skip-existing leaves those out"
+    if run.folder is None and len(run.inputs) > 1:
+        n_heard = n_done + summary.n_failed
+        lost = "" if run.batch.output is None else "; nothing is written, with --output-dir each would have been"
+        return f"after {n_heard} of {len(run.inputs)} recordings{lost}"
     return ""
 
 

@@ -23,6 +23,7 @@ class BatchOptions:
     Args:
         paths: Files and folders; ``-`` is one recording on standard input.
         recursive: Whether to go into folders inside folders.
+        include: Patterns that the names of files in folders have to match, one of them; none takes all files.
         files_from: List of more paths; ``-`` is standard input.
         null: Whether lists of paths are separated by NUL instead of line feeds.
         max_duration: Longest recording that is analysed, in seconds; None sets no limit.
@@ -66,6 +67,17 @@ class BatchOptions:
             rich_help_panel=options.INPUT,
         ),
     ] = True
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include",
+            metavar="PATTERN",
+            help="Of the files in folders, take those with such a name, for example '*.wav', in capitals or not. "
+            "Repeatable.",
+            show_default="all files",
+            rich_help_panel=options.INPUT,
+        ),
+    ] = None
     files_from: Annotated[
         Path | None,
         typer.Option(

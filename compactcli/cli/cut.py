@@ -117,8 +117,8 @@ def cut(
         typer.Option(
             "--rest",
             metavar="CLASS",
-            help="Cut what lies between the events too, up to 10 s a clip, as this class; for the --background of "
-            "compact learn, where all that sounds is labelled.",
+            help="Cut what lies between the events too, up to 10 s a clip, and, beside --classes, events of all other "
+            "classes, as this class; for the --background of compact learn, where all that sounds is labelled.",
             show_default=False,
             rich_help_panel=options.EVENTS,
         ),
@@ -158,7 +158,7 @@ def cut(
     from compactcli.cli.output import check_new_folder, write_report
     from compactcli.cli.references import read_event_table
     from compactcli.cli.steps import StepProgress
-    from compactcli.clips import ClipChoice, Pick, choose_events
+    from compactcli.clips import ClipChoice, Pick, as_rest, choose_events
     from compactcli.errors import ConfigError, require
 
     require(0 <= margin <= LARGEST_MARGIN_S, f"--margin is {margin}, expected 0 to {LARGEST_MARGIN_S:g} seconds")
@@ -187,6 +187,8 @@ def cut(
     if rest is not None:
         with StepProgress(active=not quiet) as progress:
             table, sources = add_rest(table, sources, label=rest, show=progress.gauge("lengths"))
+        if wanted is not None:
+            table = as_rest(table, classes=wanted, exclude=choice.exclude, label=rest)
     plans = plan_clips(
         choose_events(table, choice),
         sources,

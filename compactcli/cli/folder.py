@@ -199,6 +199,11 @@ class ResultFolder:
             and not self.is_changed(item)
         )
 
+    def models(self, item: Input) -> set[tuple[str, str]]:
+        """Names and releases of the models whose records of the recording are there."""
+        records = (_read_quietly(target) for form, target in self._there(item) if form in HOLDS_FAILURES)
+        return {(str(record.get("model")), str(record.get("model_version"))) for record in records if record}
+
     def is_changed(self, item: Input) -> bool:
         """Whether a record tells of another recording of that name: of a cut one, or of a longer or shorter one.
 
@@ -300,15 +305,24 @@ def _read_record(data: bytes) -> Any:
     return content[0] if isinstance(content, list) and content else content
 
 
+def _read_quietly(path: Path) -> dict[str, Any] | None:
+    """The first record in a file of JSON; None where there is none."""
+    try:
+        record = _read_record(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def _older_record(path: Path, mtime_ns: int) -> _Heard | None:
     """What a file of JSON says; None where it is not older, or holds no record of a recording that was heard."""
     try:
         if path.stat().st_mtime_ns >= mtime_ns:
             return None
-        record = _read_record(path.read_bytes())
-    except (OSError, ValueError):
+    except OSError:
         return None
-    if not isinstance(record, dict) or not isinstance(record.get("duration"), float | int):
+    record = _read_quietly(path)
+    if record is None or not isinstance(record.get("duration"), float | int):
         return None
     return _Heard(is_partial=record.get("status") == "partial", duration_s=record["duration"])
 

@@ -1,5 +1,6 @@
 """Files and folders that the user named become a list of recordings."""
 
+import fnmatch
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,12 @@ class ResultNames:
 
 
 def collect_inputs(
-    paths: Sequence[Path], *, recursive: bool, leave_out: Sequence[Path] = (), results: ResultNames | None = None
+    paths: Sequence[Path],
+    *,
+    recursive: bool,
+    include: Sequence[str] = (),
+    leave_out: Sequence[Path] = (),
+    results: ResultNames | None = None,
 ) -> list[Input]:
     """List the recordings that the user means.
 
@@ -98,6 +104,8 @@ def collect_inputs(
     Args:
         paths: Files and folders, in the order of the command line.
         recursive: Whether to go into folders inside folders.
+        include: Patterns as of a shell, in capitals or not, one of which the name of a file in a folder has to match;
+            none takes all files.
         leave_out: Files and folders that the results go to; they are no inputs when a folder holds them, and nor is a
             file that the shell has put in the place of standard output or standard error.
         results: Files inside a folder with results that are no inputs either.
@@ -117,7 +125,11 @@ def collect_inputs(
     streams = [status for status in standard_streams() if stat.S_ISREG(status.st_mode)]
 
     def is_other(path: Path, real_path: str, root: Path) -> bool:
-        return _is_one_of(path, streams) or (results is not None and results.has(real_path, root))
+        return (
+            (bool(include) and not _matches(path.name, include))
+            or _is_one_of(path, streams)
+            or (results is not None and results.has(real_path, root))
+        )
 
     for number, path in enumerate(paths):
         for item in (
@@ -127,6 +139,10 @@ def collect_inputs(
         ):
             found.setdefault(str(STDIN) if item.is_stdin else os.path.realpath(item.path), item)
     return list(found.values())
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _is_inside(path: str, folder: str) -> bool:

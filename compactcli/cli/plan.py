@@ -1,9 +1,11 @@
 """What the user asked for becomes a run that can begin: recordings listed, formats chosen, contradictions refused."""
 
 import contextlib
+import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class Run:
         batch: What the user said.
         inputs: The recordings to analyse.
         n_skipped: Recordings left out because their results are there.
+        kept: How many of these have results of each model, by name and release, as far as results tell.
         damaged: Results that are there and are not whole; their recordings are not left out.
         task: What is done with each.
         formats: Names of the formats.
@@ -37,6 +40,7 @@ class Run:
     batch: BatchOptions
     inputs: Sequence[Input]
     n_skipped: int
+    kept: Mapping[tuple[str, str], int]
     damaged: Sequence[Path]
     task: Task
     formats: tuple[str, ...]
@@ -77,12 +81,15 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
     folder = None
     n_inputs = len(inputs)
     damaged: list[Path] = []
+    kept: Counter[tuple[str, str]] = Counter()
     if batch.output_dir is not None:
         folder = ResultFolder(folder=batch.output_dir, command=work.command, formats=formats)
         folder.check_names(inputs)
         inputs = [folder.with_room(item) for item in inputs]
         if batch.skip_existing:
-            inputs = [item for item in inputs if not folder.is_done(item)]
+            is_done = [folder.is_done(item) for item in inputs]
+            kept.update(model for item in itertools.compress(inputs, is_done) for model in folder.models(item))
+            inputs = [item for item, done in zip(inputs, is_done, strict=True) if not done]
             damaged = [path for item in inputs for path in folder.damaged(item)]
     frame_formats = tuple(name for name in formats if name in FRAME_FORMATS[work.command])
     if batch.resume and frame_formats:
@@ -107,6 +114,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         batch=batch,
         inputs=inputs,
         n_skipped=n_inputs - len(inputs),
+        kept=kept,
         damaged=damaged,
         task=task,
         formats=formats,
@@ -123,6 +131,7 @@ def _gather(batch: BatchOptions, stack: contextlib.ExitStack) -> list[Input]:
     inputs = collect_inputs(
         named,
         recursive=batch.recursive,
+        include=batch.include or [],
         leave_out=files,
         results=None
         if batch.output_dir is None

@@ -22,6 +22,8 @@ from compactcli.formats import SUFFIXES, is_audacity_track, read_audacity_labels
 MOST_NAMED = 3
 # behind the name of a recording
 TRACK_SUFFIX = SUFFIXES["audacity"]
+# of tables of events; the first ones keep scores, and times to the millisecond
+TABLE_SUFFIXES = tuple(SUFFIXES[name] for name in ("jsonl", "json", "csv", "raven", "tsv", "audacity"))
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -34,7 +36,8 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
         path: The table, see ``compactcli.formats.read_events``; ``-`` is standard input. What is not valid UTF-8 in its
             names is as it is on disk. Or a label track of Audacity that is called as its recording with ``.txt``
             behind it, or a folder of such tracks, which lie in it as the recordings do in theirs, and of tables whose
-            names end in ``.txt``.
+            names end in ``.txt``, or are those of a recording with the suffix of a format behind; where a recording has
+            several, the first of ``TABLE_SUFFIXES`` counts.
         option: What named it, where that was an option.
 
     Raises:
@@ -47,13 +50,26 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
         expected = "the events of some"
     else:
         table = {}
-        for track in sorted(item for item in path.rglob(f"*{TRACK_SUFFIX}") if not is_folder(item)):
+        for track in _tables_in(path):
             for recording, events in _read_table(track, name=str(track), root=path).items():
                 table[recording] = [*table.get(recording, []), *events]
-        expected = f"label tracks of Audacity in it, such as a.wav{TRACK_SUFFIX}"
+        expected = f"label tracks of Audacity in it, such as a.wav{TRACK_SUFFIX}, or what compact detect wrote there"
     if not table:
         raise ConfigError(f"{name} names no recordings, expected {expected}")
     return {key: list(dict.fromkeys(events)) for key, events in table.items()}
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Tables in a folder and those inside it, one of each recording."""
+    found: dict[Path, list[tuple[int, Path]]] = {}
+    for item in folder.rglob("*"):
+        # Raven's suffix ends as Audacity's does
+        suffix = max((end for end in TABLE_SUFFIXES if item.name.endswith(end)), key=len, default="")
+        recording = item.with_name(item.name.removesuffix(suffix) or item.name)
+        # tables of other things may lie beside recordings; labels have been read whatever they are called
+        if suffix and not is_folder(item) and (suffix.endswith(TRACK_SUFFIX) or recording.suffix):
+            found.setdefault(recording, []).append((TABLE_SUFFIXES.index(suffix), item))
+    return sorted(min(tables)[1] for tables in found.values())
 
 
 def _read_table(path: Path, *, name: str, root: Path) -> dict[str, list[Event]]:
@@ -117,7 +133,7 @@ def match_recordings(inputs: Sequence[Input], names: Iterable[str], *, source: s
         names_left = [name for name in names_left if name not in new]
         inputs_left = [item for item in inputs_left if item.path not in taken]
     if names_left:
-        raise _unmatched(names_left, inputs_left, source=source)
+        raise _unmatched(names_left, inputs_left, found, source=source)
     return found
 
 
@@ -186,7 +202,9 @@ def _group(items: Iterable[Item], keys: Iterable[Key]) -> dict[Key, list[Item]]:
     return groups
 
 
-def _unmatched(names: Sequence[str], inputs: Sequence[Input], *, source: str) -> ConfigError:
+def _unmatched(
+    names: Sequence[str], inputs: Sequence[Input], found: Mapping[str, Input], *, source: str
+) -> ConfigError:
     parts_of = {name: PurePath(name).parts for name in names}
     by_end = {
         length: _group(inputs, [_end(length, item) for item in inputs]) for length in set(map(len, parts_of.values()))
@@ -205,6 +223,18 @@ def _unmatched(names: Sequence[str], inputs: Sequence[Input], *, source: str) ->
         return ConfigError(
             f"{source} names '{name}' and '{other}', of which one may be {path}, expected a recording for each",
             hint="name all folders that the table is about, and write file names with them",
+        )
+    twice = [
+        (name, other, item.path)
+        for name in names
+        for other, item in found.items()
+        if PurePath(name).parts in (item.path.parts, _end(len(PurePath(name).parts), item))
+    ]
+    if twice:
+        name, other, path = twice[0]
+        return ConfigError(
+            f"{source} names '{name}' and '{other}', which may both be {path}, expected one name for each recording",
+            hint="give it one of them throughout the table; if they are two recordings, name the folders of both",
         )
     stems = [item.path for item in inputs if item.path.stem == PurePath(names[0]).name]
     if stems:

@@ -12,6 +12,8 @@ from compactcli.formats import BINARY, FORMATS, FRAME_FORMATS, ONE_RECORDING, SU
 
 # where no format was asked for; of other commands it is table on a terminal and jsonl elsewhere
 DEFAULT_FORMAT = {"embed": "csv", "features": "levels-tsv", "plot": "png"}
+# what people may hope for
+SPREADSHEETS = (".xls", ".xlsx", ".ods")
 # where a recording has files of its own besides
 DEFAULT_IN_FOLDER = {"embed": "csv", "features": "npy", "plot": "png"}
 
@@ -72,7 +74,7 @@ def _default_format(command: str, output: Path | None) -> str:
         return max(fitting, key=lambda form: (len(own[form]), own[form] == f".{form}"))
     suffix = Path(name).suffix
     # a name such as run.out says nothing; one that people give to files of another format would be a lie
-    if suffix and (command == "plot" or suffix in SUFFIXES.values()):
+    if suffix and (command == "plot" or suffix in SUFFIXES.values() or suffix in SPREADSHEETS):
         raise ConfigError(
             f"--output {output} ends in {suffix}, which names no format of compact {command}, expected "
             f"{', '.join(dict.fromkeys(own.values()))}",

@@ -43,7 +43,7 @@ def read_events_tsv(text: str, source: str) -> dict[str, list[Event]]:
         text: Table with a header line that names at least filename, onset, offset and event_label, in any order;
             fields are separated by tabs. In file names and labels ``\t``, ``\n``, ``\r`` and ``\\`` stand for one
             character each; other backslashes are kept. Where there is a column score, it is read too. Empty lines are
-            skipped.
+            skipped, and so is the header line where it comes again.
         source: Name of the table for messages.
 
     Returns:
@@ -68,7 +68,8 @@ def read_events_tsv(text: str, source: str) -> dict[str, list[Event]]:
         )
     table: dict[str, list[Event]] = {}
     for number, line in enumerate(lines[1:], start=2):
-        if not line:
+        # tables that were joined have their header line again
+        if not line or line == lines[0]:
             continue
         fields = line.split("\t")
         if len(fields) != len(header):

@@ -9,7 +9,7 @@ from compactcli.formats.dcase import EVENT_COLUMNS, read_events_tsv
 from compactcli.formats.documents import read_events_json
 from compactcli.formats.fields import show_header, split_lines
 from compactcli.formats.raven import BEGIN, FILE_OFFSET, NAME_COLUMNS, read_raven_table
-from compactcli.formats.tables import NEEDED_COLUMNS, read_events_csv
+from compactcli.formats.tables import NEEDED_COLUMNS, column_names, read_events_csv
 
 # of CSV: what compact writes, and what spreadsheets make of it
 SEPARATORS = ",;\t"
@@ -39,13 +39,16 @@ def read_events(text: str, source: str) -> dict[str, list[Event]]:
     if BEGIN in columns:
         return _read_raven(text, source, columns)
     for separator in SEPARATORS:
-        if set(NEEDED_COLUMNS) <= set(next(csv.reader([first_line], delimiter=separator), [])):
+        names = next(csv.reader([first_line], delimiter=separator), [])
+        # with tabs between them, DCASE's names have escapes in their fields
+        if set(NEEDED_COLUMNS) <= set(names if separator == "\t" else column_names(names)):
             return read_events_csv(text, source, separator=separator)
     if not set(EVENT_COLUMNS) & set(columns):
         raise ManifestError(
             f"{source} begins with {show_header(columns)}, expected a table of events",
-            hint="give what compact detect writes as jsonl, json, csv or tsv, whose first line names the columns, a "
-            "selection table of Raven, or label tracks of Audacity called as their recordings with .txt behind",
+            hint="call the columns path, onset, offset and label, or give what compact detect writes as jsonl, json, "
+            "csv or tsv, a selection table of Raven, or label tracks of Audacity called as their recordings with .txt "
+            "behind",
         )
     return read_events_tsv(text, source)
 

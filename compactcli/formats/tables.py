@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
 from compactcli.errors import ManifestError
 from compactcli.events import Event
@@ -10,6 +11,8 @@ from compactcli.records import Record, rounded_events, scene_parts
 
 # columns that a table of events is read by
 NEEDED_COLUMNS = ("path", "onset", "offset", "label")
+# what DCASE calls them
+OTHER_NAMES = {"filename": "path", "event_label": "label"}
 NUMBERS = ("onset", "offset", "score")
 
 
@@ -64,12 +67,23 @@ class EventCsvWriter:
         return ""
 
 
+def column_names(fields: Sequence[str]) -> list[str]:
+    """Names of columns as ``EventCsvWriter`` has them, where a table has those of DCASE.
+
+    Example:
+        >>> column_names(["filename", "onset", "label"])
+        ['path', 'onset', 'label']
+    """
+    return [OTHER_NAMES[name] if name in OTHER_NAMES and OTHER_NAMES[name] not in fields else name for name in fields]
+
+
 def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str, list[Event]]:
     r"""Read a table as ``EventCsvWriter`` writes it.
 
     Args:
-        text: Table with a header line that names at least path, onset, offset and label, in any order; score and status
-            are read where they are there. Rows of empty fields are skipped.
+        text: Table with a header line that names at least path, onset, offset and label, in any order, or filename and
+            event_label as DCASE calls them; score and status are read where they are there. Rows of empty fields are
+            skipped, and so is the header line where it comes again, as between tables that were joined.
         source: Name of the table for messages.
         separator: What stands between fields; where it is no comma, numbers may have decimal commas, as spreadsheets
             write them in many languages.
@@ -89,7 +103,7 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=separator, strict=True)
     table: dict[str, list[Event]] = {}
     try:
-        header = next(rows, [])
+        header = column_names(next(rows, []))
         missing = [name for name in NEEDED_COLUMNS if name not in header]
         if missing:
             raise ManifestError(
@@ -98,7 +112,7 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
             )
         for fields in rows:
             where = f"{source} line {rows.line_num}"
-            if not any(fields):
+            if not any(fields) or column_names(fields) == header:
                 continue
             if len(fields) != len(header):
                 raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")

@@ -63,10 +63,15 @@ def picture_recording(
 
     # how far it is says the second reading, which takes longer
     measure_recording(path, engine.config, listening=replace(listening, on_levels=take_levels, on_progress=None))
-    record = analyse_file(path, engine, scenes=scenes, plan=plan, listening=replace(listening, on_frames=take_scores))
+    # a picture has room for every scene of a stretch
+    every_scene = replace(scenes, top_k=len(engine.config.scenes))
+    full = analyse_file(
+        path, engine, scenes=every_scene, plan=plan, listening=replace(listening, on_frames=take_scores)
+    )
+    record = _with_best(full, top_k=top_k)
     listening.on_picture(
         Picture(
-            record=record,
+            record=replace(record, stretches=full.stretches),
             levels_db=levels.columns(),
             level_column_s=engine.config.features.clock.frames_to_s(levels.frames_per_column),
             centres_hz=band_centres_hz(engine.config.features),
@@ -76,3 +81,13 @@ def picture_recording(
         )
     )
     return record
+
+
+def _with_best(record: Record, *, top_k: int) -> Record:
+    """A record that names no more scenes than were asked for."""
+    stretches = record.stretches
+    return replace(
+        record,
+        scenes=None if record.scenes is None else record.scenes[:top_k],
+        stretches=stretches and tuple(replace(stretch, scenes=stretch.scenes[:top_k]) for stretch in stretches),
+    )
