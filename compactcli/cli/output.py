@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import io
-import json
 import os
 import secrets
 import sys
@@ -17,7 +16,7 @@ import typer
 from compactcli.cli.options import STDIN, ListFormat, RowFormat
 from compactcli.cli.stopping import EXIT_SIGNAL
 from compactcli.errors import AudioError, ConfigError, unwritable, writing_to
-from compactcli.formats import encode
+from compactcli.formats import encode, json_text
 from compactcli.temporary import name_token
 
 if TYPE_CHECKING:
@@ -214,7 +213,8 @@ def write_report(
     chosen = result_format or (RowFormat.TABLE if on_terminal else piped)
     with open_output(None) as write:
         if chosen == RowFormat.JSON:
-            write(json.dumps(plain(), indent=2) + "\n")
+            # the report of an hour's work is written whatever is in it
+            write(json_text(plain(), indent=2, allow_nan=True) + "\n")
             return
         if chosen == RowFormat.CSV and rows is not None:
             write(rows())

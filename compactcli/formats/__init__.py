@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from compactcli.formats.audacity import AudacityWriter, is_audacity_track, read_audacity_labels
 from compactcli.formats.dcase import EventTsvWriter, read_events_tsv
-from compactcli.formats.documents import JsonLinesWriter, JsonWriter
+from compactcli.formats.documents import JsonLinesWriter, JsonWriter, json_text
 from compactcli.formats.drawing import PictureWriter
 from compactcli.formats.fields import encode
 from compactcli.formats.frames import ScoresTsvWriter
@@ -55,6 +55,7 @@ __all__ = [
     "Writer",
     "encode",
     "is_audacity_track",
+    "json_text",
     "read_audacity_labels",
     "read_events",
     "read_events_tsv",

@@ -25,7 +25,7 @@ class JsonWriter:
 
     def record(self, record: Record) -> str:
         """One element, after a comma where it is not the first."""
-        text = self._separator + _json(record)
+        text = self._separator + json_text(record.to_dict())
         self._separator = ",\n"
         return text
 
@@ -43,16 +43,26 @@ class JsonLinesWriter:
 
     def record(self, record: Record) -> str:
         """One line."""
-        return _json(record) + "\n"
+        return json_text(record.to_dict()) + "\n"
 
     def end(self) -> str:
         """Nothing."""
         return ""
 
 
-def _json(record: Record) -> str:
-    """One line of JSON; what some readers take for a line end, and lone surrogates, as escapes."""
-    text = json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
+def json_text(values: Any, *, indent: int | None = None, allow_nan: bool = False) -> str:
+    r"""Plain values as JSON; what some readers take for a line end, and lone surrogates, as escapes.
+
+    Args:
+        values: Plain values.
+        indent: As ``json.dumps`` has it; None gives one line.
+        allow_nan: Whether numbers may be other than finite, which JSON knows no words for.
+
+    Example:
+        >>> json_text({"path": "caf\xe9\udce9\u2028"})
+        '{"path": "café\\udce9\\u2028"}'
+    """
+    text = json.dumps(values, ensure_ascii=False, allow_nan=allow_nan, indent=indent)
     return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
