@@ -1,5 +1,6 @@
 """``compact cut``: events become clips, a folder for each class."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -183,7 +184,12 @@ def cut(
         raise ConfigError(
             f"--rest {rest} is a class in {name} already, expected another name", hint="choose another name"
         )
-    doubts = _doubts(table, named=[*(wanted or ()), *for_one], has_threshold=bool(threshold))
+    doubts = _doubts(
+        table,
+        named=[*(wanted or ()), *for_one],
+        has_threshold=bool(threshold),
+        best=at_most if choice.pick == Pick.BEST else None,
+    )
     if rest is not None:
         with StepProgress(active=not quiet) as progress:
             table, sources = add_rest(table, sources, label=rest, show=progress.gauge("lengths"))
@@ -227,12 +233,16 @@ def cut(
         raise typer.Exit(1)
 
 
-def _doubts(table: "Mapping[str, Sequence[Event]]", *, named: "Sequence[str]", has_threshold: bool) -> list[str]:
-    """What a user may not know of a table who asked for classes and scores."""
+def _doubts(
+    table: "Mapping[str, Sequence[Event]]", *, named: "Sequence[str]", has_threshold: bool, best: int | None
+) -> list[str]:
+    """What a user may not know of a table who asked for classes, scores or so many of the best of each class."""
     events = [event for found in table.values() for event in found]
     labels = {event.label for event in events}
     absent = [name for name in dict.fromkeys(named) if name not in labels]
     doubts = [f"no events of {', '.join(absent)}"] if absent else []
-    if has_threshold and events and all(event.score is None for event in events):
-        doubts.append("no event has a score, so that --threshold leaves none out")
+    if events and all(event.score is None for event in events):
+        doubts += ["no event has a score, so that --threshold leaves none out"] * has_threshold
+        if best is not None and max(Counter(event.label for event in events).values()) > best:
+            doubts.append("no event has a score, so that --at-most takes any")
     return doubts
