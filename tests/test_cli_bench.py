@@ -6,6 +6,7 @@ from compactcli import benchmark as measuring
 from compactcli.benchmark.processes import ProcessRun
 from compactcli.cli import bench as command
 from compactcli.cli.app import main
+from compactcli.cli.console import result_console
 from compactcli.engine.torch import TorchEngine
 
 STAGES = ["decode", "log-mel", "network", "features and network", "post-processing", "end to end"]
@@ -151,15 +152,22 @@ def report_of(*seconds):
     )
 
 
+def as_text(report):
+    console = result_console(to_terminal=False)
+    with console.capture() as capture:
+        command._print(console, report)
+    return capture.get()
+
+
 def test_unsteady_figures_are_marked():
-    text = command._as_text(report_of(1.0, 2.0, 3.0))
+    text = as_text(report_of(1.0, 2.0, 3.0))
     assert text.splitlines()[-1] == "~ the repeats differ by more than 10 % of the median"
     assert text.splitlines()[5].split()[1:6] == ["decode", "1,800", "1,200", "3,600", "~"]
-    assert "~" not in command._as_text(report_of(2.0, 2.0, 2.1))
+    assert "~" not in as_text(report_of(2.0, 2.0, 2.1))
 
 
 def test_names_are_not_read_as_markup():
-    text = command._as_text(report_of(1.0))
+    text = as_text(report_of(1.0))
     assert "[/b] on cpu, 60.00 minutes of audio, made for it; median of 1 round" in text
     assert "[red]one[/]" in text
 

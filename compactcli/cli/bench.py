@@ -58,10 +58,7 @@ def bench(
 
     Example: compact bench --minutes 10
     """
-    import json
-
-    from compactcli.cli.console import stdout_is_terminal
-    from compactcli.cli.output import open_output
+    from compactcli.cli.output import write_report
     from compactcli.cli.steps import StepProgress
     from compactcli.temporary import temporary_folder
 
@@ -79,11 +76,7 @@ def bench(
             model=model,
             progress=progress,
         )
-    with open_output(None) as write:
-        if result_format == "json" or (result_format is None and not stdout_is_terminal()):
-            write(json.dumps(report.to_dict(), indent=2) + "\n")
-        else:
-            write(_as_text(report))
+    write_report(result_format, plain=report.to_dict, draw=lambda console: _print(console, report))
 
 
 def _check_minutes(minutes: float | None, recordings: list[Path] | None) -> float:
@@ -168,19 +161,14 @@ def _rounds(progress: "StepProgress", stage: str, repeats: int) -> "Callable[[],
     return count
 
 
-def _as_text(report: "Report") -> str:
-    from compactcli.cli.console import result_console, stdout_is_terminal
-
-    console = result_console(to_terminal=stdout_is_terminal())
-    with console.capture() as capture:
-        _print_head(console, report)
-        console.print(_stage_table(report))
-        console.print()
-        console.print(_startup_table(report))
-        timings = [*(stage.timing for stage in report.stages), *(item.timing for item in report.startup)]
-        if not all(timing.is_steady for timing in timings):
-            console.print("~ the repeats differ by more than 10 % of the median", highlight=False)
-    return capture.get()
+def _print(console: "Console", report: "Report") -> None:
+    _print_head(console, report)
+    console.print(_stage_table(report))
+    console.print()
+    console.print(_startup_table(report))
+    timings = [*(stage.timing for stage in report.stages), *(item.timing for item in report.startup)]
+    if not all(timing.is_steady for timing in timings):
+        console.print("~ the repeats differ by more than 10 % of the median", highlight=False)
 
 
 def _print_head(console: "Console", report: "Report") -> None:
