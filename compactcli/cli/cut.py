@@ -93,26 +93,8 @@ def cut(
             rich_help_panel=options.EVENTS,
         ),
     ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            "--classes",
-            metavar="A,B,...",
-            help="Cut these events only.",
-            show_default="all",
-            rich_help_panel=options.EVENTS,
-        ),
-    ] = None,
-    exclude: Annotated[
-        str | None,
-        typer.Option(
-            "--exclude",
-            metavar="A,B,...",
-            help="Do not cut these events.",
-            show_default="none",
-            rich_help_panel=options.EVENTS,
-        ),
-    ] = None,
+    classes: options.Classes = None,
+    exclude: options.Exclude = None,
     rest: Annotated[
         str | None,
         typer.Option(

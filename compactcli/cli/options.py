@@ -189,7 +189,7 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         metavar="A,B,...",
-        help="Look for these events only.",
+        help="These events only.",
         show_default="all",
         rich_help_panel=EVENTS,
     ),
@@ -199,7 +199,7 @@ Exclude = Annotated[
     typer.Option(
         "--exclude",
         metavar="A,B,...",
-        help="Do not look for these events.",
+        help="All events but these.",
         show_default="none",
         rich_help_panel=EVENTS,
     ),
