@@ -6,7 +6,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -131,7 +131,7 @@ def rest_events(events: Sequence[Event], duration_s: float, *, label: str) -> li
 def as_rest(
     table: Mapping[str, Sequence[Event]], *, classes: Collection[str], exclude: Collection[str], label: str
 ) -> dict[str, list[Event]]:
-    """Events of other classes as events of the class of all the rest.
+    """Events of other classes as events of the class of all the rest, as far as none of the classes sounds meanwhile.
 
     Args:
         table: Events of recordings by their names.
@@ -139,16 +139,42 @@ def as_rest(
         exclude: Those that are not asked for at all, and keep theirs too.
         label: Name of the class of the rest.
 
+    Returns:
+        The table; of an event that comes nearer than half a second to one of the classes, what is left is kept where
+        that lasts a second.
+
     Example:
-        >>> table = {"a.wav": [Event(onset=1, offset=2, label="dog", score=0.5)]}
-        >>> as_rest(table, classes=["owl"], exclude=[], label="background")
-        {'a.wav': [Event(onset=1, offset=2, label='background', score=None)]}
+        >>> dog, owl = Event(onset=1, offset=5, label="dog", score=0.5), Event(onset=4, offset=6, label="owl")
+        >>> [(event.onset, event.offset, event.label) for event in as_rest(
+        ...     {"a.wav": [dog, owl]}, classes=["owl"], exclude=[], label="background"
+        ... )["a.wav"]]
+        [(1, 3.5, 'background'), (4, 6, 'owl')]
     """
     kept = {*classes, *exclude, label}
-    return {
-        name: [event if event.label in kept else replace(event, label=label, score=None) for event in events]
-        for name, events in table.items()
-    }
+    found: dict[str, list[Event]] = {}
+    for name, events in table.items():
+        taken = [(event.onset - _REST_GAP_S, event.offset + _REST_GAP_S) for event in events if event.label in classes]
+        found[name] = []
+        for event in events:
+            if event.label in kept:
+                found[name].append(event)
+                continue
+            for onset, offset in _free_parts(event, taken):
+                found[name].append(Event(onset=onset, offset=offset, label=label))
+    return found
+
+
+def _free_parts(event: Event, taken: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """An event whole where nothing takes any of it, else what is left and long enough."""
+    inside = sorted((start, stop) for start, stop in taken if start < event.offset and stop > event.onset)
+    if not inside:
+        return [(event.onset, event.offset)]
+    parts, free_from = [], event.onset
+    for start, stop in [*inside, (event.offset, event.offset)]:
+        if start - free_from >= _SHORTEST_REST_S:
+            parts.append((free_from, start))
+        free_from = max(free_from, stop)
+    return parts
 
 
 def clip_path(event: Event, recording: PurePath) -> PurePath:

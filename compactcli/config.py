@@ -241,7 +241,7 @@ class ModelConfig:
 
     @property
     def release(self) -> str:
-        """Version, and the beginning of the checksum of the weights where it is known: what tells any two apart.
+        """Version, and the beginning of the checksum of the weights where it is known: no two networks share it.
 
         Example:
             >>> from dataclasses import replace

@@ -86,7 +86,10 @@ def require(condition: bool, message: str) -> None:
 
 def require_number(value: object, name: str) -> None:
     """Raise ConfigError unless a setting that users call ``name`` is a number; the types say so, callers may not."""
-    require(isinstance(value, numbers.Real) and not isinstance(value, bool), f"{name} is {value!r}, expected a number")
+    # numbers of numpy are real ones; so are fractions, which no format of a message knows
+    is_plain = isinstance(value, numbers.Integral) or not isinstance(value, numbers.Rational)
+    is_number = isinstance(value, numbers.Real) and is_plain and not isinstance(value, bool)
+    require(is_number, f"{name} is {value!r}, expected a number")
 
 
 @contextlib.contextmanager

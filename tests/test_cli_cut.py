@@ -130,7 +130,7 @@ def test_which_events_are_cut(run_compact, night):
     any_of_them = "warning: labels.tsv: no event has a score, so that --at-most takes any\n"
     code, _, err = run_compact(*words, "--at-most", 1)
     assert (code, err) == (0, any_of_them)
-    for more in (["--at-most", 3], ["--at-most", 1, "--pick", "random"]):
+    for more in (["--at-most", 3], ["--at-most", 1, "--pick", "random"], ["--at-most", 1, "--classes", "cat"]):
         assert run_compact(*words[:-3], "other", "--margin", 0, "--overwrite", *more)[2] == ""
     assert files(night / "clips") == [
         "cat/north/a.wav_00004.000-00004.250.wav",
@@ -262,6 +262,32 @@ def test_what_lies_between_events_may_be_a_class_too(run_compact, night, write_r
     assert counts == {"dog": 2, "cat": 1, "background": 2}
 
 
+def test_the_rest_holds_nothing_of_the_classes(run_compact, night):
+    (night / "labels.tsv").write_text(HEAD + "a.wav\t1.0\t2.0\tdog\na.wav\t0.5\t5.0\tcat\na.wav\t1.5\t2.4\tcow\n")
+    words = ["cut", "labels.tsv", "in", "--output-dir", "clips", "--margin", 0, "--rest", "background"]
+    assert run_compact(*words, "--classes", "dog")[0] == 0
+    # half a second away from the dog; nothing is left of the cow
+    assert files(night / "clips") == [
+        "background/north/a.wav_00002.500-00005.000.wav",
+        "dog/north/a.wav_00001.000-00002.000.wav",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--rest", ""], "--rest is '', expected the name of a class"),
+        (["--rest", "a/b"], "--rest is 'a/b', expected the name of a class"),
+        (["--rest", "owl", "--classes", "owl,cat"], "--rest owl is named by --classes or --exclude too"),
+        (["--rest", "owl", "--exclude", "owl"], "--rest owl is named by --classes or --exclude too"),
+    ],
+)
+def test_a_name_of_the_rest_that_cannot_be(words, expected, run_compact, night):
+    code, out, err = run_compact("cut", "labels.tsv", "in", "--output-dir", "clips", *words)
+    assert (code, out) == (2, "")
+    assert expected in err
+
+
 def test_the_rest_of_a_recording_that_is_named_in_two_ways_is_that_of_all_its_events(run_compact, night):
     names = ["in/north/a.wav", "./in//north/a.wav", str(night / "in/north/a.wav")]
     times = [(0.5, 1.0), (2.0, 3.0), (5.0, 5.9)]
@@ -319,7 +345,7 @@ def test_a_damaged_recording_gives_what_comes_before(run_compact, night, write_r
             "typo does not exist, expected a recording",
         ),
         (["labels.tsv", "in", "--output-dir", "clips", "--rest", "dog"], "--rest dog is a class in labels.tsv already"),
-        (["labels.tsv", "in", "--output-dir", "clips", "--rest", ""], "'' cannot be the name of a folder"),
+        (["labels.tsv", "in", "--output-dir", "clips", "--rest", ""], "--rest is '', expected the name of a class"),
         (["labels.tsv", "-", "--output-dir", "clips"], "- is standard input, expected recordings that have names"),
         (["labels.tsv", "in", "--output-dir", "clips", "--overwrite", "--skip-existing"], "contradict each other"),
         (["labels.tsv", "in", "--output-dir", "clips", "--at-most", 0], "0 is not in the range x>=1"),

@@ -166,6 +166,11 @@ def test_what_another_model_found_is_kept_with_a_word(run_compact, tree):
     assert (code, "3 skipped" in err) == (0, True)
     assert "kept, but are of another model or release than fake 1: 2; --overwrite makes them again" in err
     assert run_compact(*words, "--quiet")[2] == ""
+    # records beside what is asked for tell as well, also where something is missing
+    code, _, err = run_compact(*words, "--format", "csv")
+    assert "kept, but are of another model or release than fake 1: 2" in err
+    code, _, err = run_compact(*words[:4], "--format", "csv", *words[6:])
+    assert "kept, but are of another model or release than fake 1: 2" in err
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl"])

@@ -1,4 +1,5 @@
 import json
+import os
 import unicodedata
 from pathlib import Path, PurePath
 from types import SimpleNamespace
@@ -61,24 +62,41 @@ def test_tables_of_one_recording_in_a_folder_are_joined(tmp_path):
     assert (name, [event.label for event in events]) == ("a.wav", ["owl", "fox", "dog"])
 
 
-def test_one_table_of_each_recording_counts(tmp_path):
-    track, raven = "0.5\t1.0\tdog\n", "Begin File\tBegin Time (s)\tEnd Time (s)\tAnnotation\na.wav\t0.5\t1.0\towl\n"
-    events = {"path": "a.wav", "schema": 1, "events": [{"onset": 0.5, "offset": 1, "label": "fox", "score": 0.5}]}
+def test_labels_go_before_results_and_the_newest_of_them_counts(tmp_path):
+    record = {"path": "a.wav", "schema": 1, "events": [{"onset": 0.5, "offset": 1, "label": "fox", "score": 0.5}]}
     tables = {
-        ".txt": (track, "dog"),
         ".tsv": ("filename\tonset\toffset\tevent_label\na.wav\t0.5\t1\tcat\n", "cat"),
-        ".selections.txt": (raven, "owl"),
-        ".csv": ("path,onset,offset,label\na.wav,0.5,1,cow\n", "cow"),
-        ".json": (json.dumps([events]), "fox"),
-        ".jsonl": (json.dumps(events | {"events": []}), None),
+        ".CSV": ("path,onset,offset,label\na.wav,0.5,1,cow\n", "cow"),
+        ".json": (json.dumps([record]), "fox"),
+        ".jsonl": (json.dumps(record | {"events": []}), None),
+        ".txt": ("0.5\t1.0\tdog\n", "dog"),
+        ".selections.txt": ("Begin File\tBegin Time (s)\tEnd Time (s)\tAnnotation\na.wav\t0.5\t1.0\towl\n", "owl"),
     }
-    (tmp_path / "season.csv").write_text("no table of one recording\n")
     (tmp_path / "a.wav").touch()
-    for suffix, (text, label) in tables.items():
-        (tmp_path / f"a.wav{suffix}").write_text(text)
+    for hidden in ("._a.wav.txt", ".cache/a.wav.txt"):
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"\0\xff")
+
+    def labels():
         [(name, found)] = read_event_table(tmp_path).items()
         assert PurePath(name).name == "a.wav"
-        assert [event.label for event in found] == ([] if label is None else [label])
+        return [event.label for event in found]
+
+    for suffix, (text, label) in tables.items():
+        path = tmp_path / f"a.wav{suffix}"
+        path.write_text(text)
+        os.utime(path, (1000, 1000))
+        assert labels() == ([] if label is None else [label])
+    # what somebody has corrected is newer
+    os.utime(tmp_path / "a.wav.jsonl", (3000, 3000))
+    os.utime(tmp_path / "a.wav.txt", (2000, 2000))
+    assert labels() == ["dog"]
+
+
+def test_tables_of_several_recordings_in_a_folder(tmp_path):
+    for name in ("night1", "night2"):
+        (tmp_path / f"{name}.csv").write_text(f"path,onset,offset,label\n{name}.wav,0.5,1,cow\n")
+    assert list(read_event_table(tmp_path)) == ["night1.wav", "night2.wav"]
 
 
 def test_a_name_without_its_suffix_is_told_what_it_may_have_meant(tmp_path):

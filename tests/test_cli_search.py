@@ -73,10 +73,14 @@ def test_several_examples_and_a_folder_of_them(search, night):
     assert {row["label"] for row in rows_of(out)} == {"mine"}
 
 
-def test_examples_of_one_name_are_searched_for_together(search, night):
+def test_examples_of_one_name_are_searched_for_together(search, night, monkeypatch):
     # as in compact learn, the folder is the class
     _, out, _ = search("v.csv", "rec", "--top-k", 1)
     assert rows_of(out)[0]["label"] == "rec"
+    monkeypatch.chdir(night / "rec")
+    for folder in (".", "../rec", night / "rec"):
+        assert rows_of(search("../v.csv", folder, "--top-k", 1)[1])[0]["label"] == "rec"
+    monkeypatch.chdir(night)
     # halfway between (1, -1, 1) and (-1, 1, 1) is (0, 0, 1), 55 degrees away from both
     _, out, _ = search("v.csv", "loud.wav", "hum.wav", "--label", "sound")
     assert [(row["label"], row["score"]) for row in rows_of(out)] == [("sound", "0.5774")] * 6

@@ -86,11 +86,17 @@ def test_names_of_columns_as_dcase_has_them(separator):
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv"])
-def test_tables_that_were_joined(form):
-    text = written(form)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_tables_that_were_joined(form, mark):
+    text = mark + written(form)
     assert read_events(text + text, "season") == {
         name: [*events, *events] for name, events in read_events(text, "a").items()
     }
+
+
+def test_tables_of_other_columns_that_were_joined():
+    table = "path,onset,offset,label\na.wav,2.0,12.346,siren\nscore,label,offset,onset,path\n0.9877,dog,1.2,0.4,a.wav\n"
+    assert read_events(table, "season.csv") == {"a.wav": [Event(onset=2.0, offset=12.346, label="siren"), BARK]}
 
 
 def test_records_however_they_are_broken_into_lines():
@@ -161,7 +167,7 @@ EVENT = {"onset": 0, "offset": 1, "label": "dog", "score": 0.5}
         (json.dumps(OK | {"events": [EVENT | {"score": 1.5}]}), "event 1 has score 1.5, expected 0 to 1"),
         (json.dumps(OK | {"events": [EVENT | {"offset": 0}]}), "event 1: event 'dog' has onset 0 and offset 0"),
         (json.dumps(OK | {"events": [{"onset": 0, "offset": 1}]}), "record 1, event 1 has no label"),
-        ("path,onset,offset,label\na.wav,0,1\n", "table line 2 has 3 fields, expected 4 as in line 1"),
+        ("path,onset,offset,label\na.wav,0,1\n", "table line 2 has 3 fields, expected 4, one for each column"),
         ("path,onset,offset,label\n,0,1,dog\n", "table line 2 has no path"),
         ("path,onset,offset,label\na.wav,0,1,\n", "table line 2 has no label"),
         (

@@ -106,7 +106,7 @@ def test_tables_that_follow_one_another_empty_lines_and_the_mark_of_windows():
 def test_a_table_of_another_model_or_without_vectors_may_follow():
     smaller = f"{HEAD.replace(',v2', '')}b.wav,ok,0,2,other,1,,0.5\n"
     failed = write(FAILED)
-    assert [(record.path, record.model) for record in read(HEAD + ROW + smaller + failed + HEAD + ROW)] == [
+    assert [(record.path, record.model) for record in read(HEAD + ROW + smaller + failed + "\ufeff" + HEAD + ROW)] == [
         ("a.wav", "m"),
         ("b.wav", "other"),
         ("b,c.wav", "m"),

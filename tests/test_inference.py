@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_progress_is_told(engine, write_recording):
 def test_errors_are_raised(engine, tmp_path, two_sounds):
     with pytest.raises(AudioError, match="does not exist"):
         classify_recording(tmp_path / "nowhere.wav", engine)
-    with pytest.raises(ConfigError, match="top_k is 0, expected at least 1"):
+    with pytest.raises(ConfigError, match="top_k is 0, expected a whole number of scenes, at least 1"):
         classify_recording(two_sounds, engine, top_k=0)
     with pytest.raises(ConfigError, match="top_k is -1"):
         compactcli.classify(np.zeros(99), sample_rate=RATE, model=engine, top_k=-1)
@@ -395,8 +396,13 @@ def test_public_names():
         ({"median": "x", "step": 0}, "median is 'x', expected a number"),
         ({"gain": "3"}, "gain is '3', expected a number"),
         ({"max_duration": "3"}, "max_duration is '3', expected a number"),
-        ({"top_k": 1.5}, "top_k is 1.5, expected at least 1 scene"),
-        ({"top_k": True}, "top_k is True, expected at least 1 scene"),
+        ({"top_k": 1.5}, "top_k is 1.5, expected a whole number of scenes, at least 1"),
+        ({"top_k": True}, "top_k is True, expected a whole number of scenes"),
+        ({"gain": Fraction(1, 2)}, r"gain is Fraction\(1, 2\), expected a number"),
+        ({"exclude": None}, "exclude is None, expected a list of names of classes"),
+        ({"classes": b"loud"}, "classes is b'loud', expected a list of names of classes"),
+        ({"classes": ["loud", 1]}, "1 is no name of a class, expected text"),
+        ({"threshold": {1: 0.5}}, "1 is no name of a class, expected text"),
         ({"classes": 5}, "classes is 5, expected a list of names of classes"),
         ({"model": 3}, "the model is int, expected a name, a folder or what load_model gave"),
     ],

@@ -10,7 +10,7 @@ import typer
 from compactcli.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from compactcli.cli.cutting import Clip
     from compactcli.cli.inputs import Input
@@ -156,6 +156,8 @@ def cut(
         at_most=at_most,
         pick=Pick(pick),
     )
+    if rest is not None:
+        _check_rest(rest, [*(wanted or ()), *choice.exclude])
     check_here([output_dir, *(recordings or [])])
     check_not_stdout(output_dir)
     check_new_folder(output_dir, option="--output-dir")
@@ -171,6 +173,7 @@ def cut(
         named=[*(wanted or ()), *for_one],
         has_threshold=bool(threshold),
         best=at_most if choice.pick == Pick.BEST else None,
+        takes=choice.takes,
     )
     if rest is not None:
         with StepProgress(active=not quiet) as progress:
@@ -215,8 +218,29 @@ def cut(
         raise typer.Exit(1)
 
 
+def _check_rest(rest: str, named: "Sequence[str]") -> None:
+    from compactcli.clips import is_folder_name
+    from compactcli.errors import ConfigError
+
+    if not is_folder_name(rest):
+        raise ConfigError(
+            f"--rest is '{rest}', expected the name of a class, without slashes and without a dot in front",
+            hint="choose another name",
+        )
+    if rest in named:
+        raise ConfigError(
+            f"--rest {rest} is named by --classes or --exclude too, expected a class of its own",
+            hint="choose another name",
+        )
+
+
 def _doubts(
-    table: "Mapping[str, Sequence[Event]]", *, named: "Sequence[str]", has_threshold: bool, best: int | None
+    table: "Mapping[str, Sequence[Event]]",
+    *,
+    named: "Sequence[str]",
+    has_threshold: bool,
+    best: int | None,
+    takes: "Callable[[Event], bool]",
 ) -> list[str]:
     """What a user may not know of a table who asked for classes, scores or so many of the best of each class."""
     events = [event for found in table.values() for event in found]
@@ -225,6 +249,7 @@ def _doubts(
     doubts = [f"no events of {', '.join(absent)}"] if absent else []
     if events and all(event.score is None for event in events):
         doubts += ["no event has a score, so that --threshold leaves none out"] * has_threshold
-        if best is not None and max(Counter(event.label for event in events).values()) > best:
+        counts = Counter(event.label for event in events if takes(event))
+        if best is not None and max(counts.values(), default=0) > best:
             doubts.append("no event has a score, so that --at-most takes any")
     return doubts

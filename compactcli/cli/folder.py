@@ -200,9 +200,13 @@ class ResultFolder:
         )
 
     def models(self, item: Input) -> set[tuple[str, str]]:
-        """Names and releases of the models whose records of the recording are there."""
-        records = (_read_quietly(target) for form, target in self._there(item) if form in HOLDS_FAILURES)
-        return {(str(record.get("model")), str(record.get("model_version"))) for record in records if record}
+        """Names and releases of the models whose records of the recording are there and stay, asked for or not."""
+        if not self.has_room(item) or self.is_changed(item):
+            return set()
+        beside = replace(self, formats=tuple(sorted(HOLDS_FAILURES)))
+        records = [_read_quietly(target) for _, target in beside._there(item)]
+        kept = [record for record in records if record and record.get("status") != "error"]
+        return {(str(record.get("model")), str(record.get("model_version"))) for record in kept}
 
     def is_changed(self, item: Input) -> bool:
         """Whether a record tells of another recording of that name: of a cut one, or of a longer or shorter one.

@@ -133,7 +133,7 @@ def collect_inputs(
 
     for number, path in enumerate(paths):
         for item in (
-            _Walk(root=path, number=number, recursive=recursive, seen=seen, is_other=is_other)
+            _Walk(root=path, number=number, recursive=recursive, include=include, seen=seen, is_other=is_other)
             if path != STDIN and is_folder(path)
             else [_file(path, None)]
         ):
@@ -198,6 +198,7 @@ class _Walk:
         root: The folder.
         number: Which of the folders that were named.
         recursive: Whether to go into folders inside folders.
+        include: Patterns of names, for the message.
         seen: Real paths that no walk enters or lists, and the number of the walk that did.
         is_other: Whether a file is no recording.
     """
@@ -205,6 +206,7 @@ class _Walk:
     root: Path
     number: int
     recursive: bool
+    include: Sequence[str]
     seen: dict[str, int]
     is_other: IsOther
     _meets_others: bool = field(default=False, init=False)
@@ -219,8 +221,9 @@ class _Walk:
             n_found += 1
             yield item
         if n_found == 0 and not self._meets_others:
+            names = f" with a name like {' or '.join(map(repr, self.include))}" if self.include else ""
             error = AudioError(
-                f"{self.root} is a folder without recordings, expected at least one file in it",
+                f"{self.root} is a folder without recordings, expected at least one file in it{names}",
                 hint=None if self.recursive else "leave --no-recursive out to look into the folders inside it",
                 code="no-audio",
             )

@@ -1,7 +1,6 @@
 """What the user asked for becomes a run that can begin: recordings listed, formats chosen, contradictions refused."""
 
 import contextlib
-import itertools
 import os
 import sys
 from collections import Counter
@@ -30,7 +29,7 @@ class Run:
         batch: What the user said.
         inputs: The recordings to analyse.
         n_skipped: Recordings left out because their results are there.
-        kept: How many of these have results of each model, by name and release, as far as results tell.
+        kept: How many recordings have results of each model that stay, by name and release, as far as JSON tells.
         damaged: Results that are there and are not whole; their recordings are not left out.
         task: What is done with each.
         formats: Names of the formats.
@@ -88,7 +87,7 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         inputs = [folder.with_room(item) for item in inputs]
         if batch.skip_existing:
             is_done = [folder.is_done(item) for item in inputs]
-            kept.update(model for item in itertools.compress(inputs, is_done) for model in folder.models(item))
+            kept.update(model for item in inputs for model in folder.models(item))
             inputs = [item for item, done in zip(inputs, is_done, strict=True) if not done]
             damaged = [path for item in inputs for path in folder.damaged(item)]
     frame_formats = tuple(name for name in formats if name in FRAME_FORMATS[work.command])

@@ -22,8 +22,11 @@ from compactcli.formats import SUFFIXES, is_audacity_track, read_audacity_labels
 MOST_NAMED = 3
 # behind the name of a recording
 TRACK_SUFFIX = SUFFIXES["audacity"]
-# of tables of events; the first ones keep scores, and times to the millisecond
+# of tables of events; the first ones hold the most, scores and times to the millisecond
 TABLE_SUFFIXES = tuple(SUFFIXES[name] for name in ("jsonl", "json", "csv", "raven", "tsv", "audacity"))
+LABEL_SUFFIXES = tuple(SUFFIXES[name] for name in ("raven", "audacity"))
+# seconds between the tables of a recording that one run writes
+SAME_RUN_S = 1.0
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -36,8 +39,8 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
         path: The table, see ``compactcli.formats.read_events``; ``-`` is standard input. What is not valid UTF-8 in its
             names is as it is on disk. Or a label track of Audacity that is called as its recording with ``.txt``
             behind it, or a folder of such tracks, which lie in it as the recordings do in theirs, and of tables whose
-            names end in ``.txt``, or are those of a recording with the suffix of a format behind; where a recording has
-            several, the first of ``TABLE_SUFFIXES`` counts.
+            names end in ``.txt``; where there are neither, of tables with the suffixes of other formats. Where names
+            differ in the suffix alone, the newest counts.
         option: What named it, where that was an option.
 
     Raises:
@@ -60,16 +63,31 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    """Tables in a folder and those inside it, one of each recording."""
-    found: dict[Path, list[tuple[int, Path]]] = {}
+    """Tables in a folder and those inside it, one of each recording, but for hidden ones.
+
+    Labels, which people correct, go before what a program wrote; of several, the newest counts.
+    """
+    found: dict[Path, list[Path]] = {}
     for item in folder.rglob("*"):
-        # Raven's suffix ends as Audacity's does
-        suffix = max((end for end in TABLE_SUFFIXES if item.name.endswith(end)), key=len, default="")
-        recording = item.with_name(item.name.removesuffix(suffix) or item.name)
-        # tables of other things may lie beside recordings; labels have been read whatever they are called
-        if suffix and not is_folder(item) and (suffix.endswith(TRACK_SUFFIX) or recording.suffix):
-            found.setdefault(recording, []).append((TABLE_SUFFIXES.index(suffix), item))
-    return sorted(min(tables)[1] for tables in found.values())
+        is_hidden = any(part.startswith(".") for part in item.relative_to(folder).parts)
+        if not is_hidden and _suffix_of(item) and not is_folder(item):
+            found.setdefault(item.with_name(item.name[: -len(_suffix_of(item))] or item.name), []).append(item)
+    has_labels = any(_suffix_of(item) in LABEL_SUFFIXES for tables in found.values() for item in tables)
+    chosen = []
+    for tables in found.values():
+        fitting = [item for item in tables if not has_labels or _suffix_of(item) in LABEL_SUFFIXES]
+        newest_s = max((item.stat().st_mtime for item in fitting), default=0.0)
+        # what one run wrote is as new as what it wrote before
+        new = [item for item in fitting if item.stat().st_mtime > newest_s - SAME_RUN_S]
+        chosen += sorted(new, key=lambda item: TABLE_SUFFIXES.index(_suffix_of(item)))[:1]
+    return sorted(chosen)
+
+
+def _suffix_of(path: Path) -> str:
+    """What the name of a table ends in, in small letters; empty for other files."""
+    name = path.name.lower()
+    # Raven's suffix ends as Audacity's does
+    return max((suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)), key=len, default="")
 
 
 def _read_table(path: Path, *, name: str, root: Path) -> dict[str, list[Event]]:

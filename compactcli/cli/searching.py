@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -205,8 +206,12 @@ def label_examples(inputs: Sequence[Input], *, label: str | None) -> dict[Path, 
 
 
 def _label_of(item: Input) -> str:
-    folder = item.path.parent.name
-    return item.path.stem if item.root is None or folder in ("", "..") else folder
+    # a folder may be called . or ..
+    return (
+        item.path.stem
+        if item.root is None
+        else Path(os.path.normpath(item.path.absolute())).parent.name or item.path.stem
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

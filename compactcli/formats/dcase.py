@@ -69,7 +69,7 @@ def read_events_tsv(text: str, source: str) -> dict[str, list[Event]]:
     table: dict[str, list[Event]] = {}
     for number, line in enumerate(lines[1:], start=2):
         # tables that were joined have their header line again
-        if not line or line == lines[0]:
+        if not line or line.removeprefix("\ufeff") == lines[0]:
             continue
         fields = line.split("\t")
         if len(fields) != len(header):

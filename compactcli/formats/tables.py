@@ -74,7 +74,9 @@ def column_names(fields: Sequence[str]) -> list[str]:
         >>> column_names(["filename", "onset", "label"])
         ['path', 'onset', 'label']
     """
-    return [OTHER_NAMES[name] if name in OTHER_NAMES and OTHER_NAMES[name] not in fields else name for name in fields]
+    # tables that were joined have their marks of byte order inside
+    names = [name.removeprefix("\ufeff") for name in fields]
+    return [OTHER_NAMES[name] if name in OTHER_NAMES and OTHER_NAMES[name] not in names else name for name in names]
 
 
 def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str, list[Event]]:
@@ -83,7 +85,7 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
     Args:
         text: Table with a header line that names at least path, onset, offset and label, in any order, or filename and
             event_label as DCASE calls them; score and status are read where they are there. Rows of empty fields are
-            skipped, and so is the header line where it comes again, as between tables that were joined.
+            skipped. A header line may come again, with other columns perhaps, as between tables that were joined.
         source: Name of the table for messages.
         separator: What stands between fields; where it is no comma, numbers may have decimal commas, as spreadsheets
             write them in many languages.
@@ -112,10 +114,13 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
             )
         for fields in rows:
             where = f"{source} line {rows.line_num}"
-            if not any(fields) or column_names(fields) == header:
+            if not any(fields):
+                continue
+            if set(NEEDED_COLUMNS) <= set(names := column_names(fields)):
+                header = names
                 continue
             if len(fields) != len(header):
-                raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)} as in line 1")
+                raise ManifestError(f"{where} has {len(fields)} fields, expected {len(header)}, one for each column")
             row = dict(zip(header, fields, strict=True))
             if separator != ",":
                 row |= {name: row[name].replace(",", ".") for name in NUMBERS if name in row}

@@ -142,8 +142,9 @@ def _read_table(lines: Iterable[str], source: str) -> Iterator[Record]:
             )
         for fields in filter(any, rows):
             fits = len(fields) == layout.n_columns
-            # another table begins, of another model perhaps
-            if (not fits or fields[layout.places["status"]] == "status") and (other := _Layout.of(fields)):
+            # another table begins, of another model perhaps, and perhaps with its own mark of byte order
+            is_head = not fits or fields[layout.places["status"]] == "status"
+            if is_head and (other := _Layout.of([name.removeprefix("\ufeff") for name in fields])):
                 layout = other
                 continue
             where = f"{source} line {rows.line_num}"

@@ -37,7 +37,7 @@ class ScenePlan:
     def __post_init__(self) -> None:
         given: Any = self.top_k  # whatever the types say
         is_count = isinstance(given, int | np.integer) and not isinstance(given, bool)
-        require(is_count and self.top_k >= 1, f"top_k is {given!r}, expected at least 1 scene")
+        require(is_count and self.top_k >= 1, f"top_k is {given!r}, expected a whole number of scenes, at least 1")
         check_every(self.every_s)
 
 
@@ -107,13 +107,16 @@ def plan_detection(
         if isinstance(names, str):
             raise ConfigError(f"{option} is '{names}', expected a list of names", hint=f'give {option}=["{names}"]')
         given: Any = names  # whatever the types say
+        is_left_out = given is None and option == "classes"
         require(
-            names is None or isinstance(given, Iterable), f"{option} is {given!r}, expected a list of names of classes"
+            is_left_out or (isinstance(given, Iterable) and not isinstance(given, bytes)),
+            f"{option} is {given!r}, expected a list of names of classes",
         )
     # a generator can be looked through once
     classes, exclude = None if classes is None else tuple(classes), tuple(exclude)
     detection = config.detection if detection is None else detection
     for name in (*(classes or ()), *exclude, *detection.class_thresholds):
+        require(isinstance(name, str), f"{name!r} is no name of a class, expected text")
         check_event_class(config, name)
     wanted = set(config.events if classes is None else classes) - set(exclude)
     if not wanted:
