@@ -18,7 +18,13 @@ DISTILLED = ("esc50-nano", "esc50-base")
 # one fold in less than an hour on two cores with units for bfloat16
 SHORT = ("esc50-nano-short", "esc50-nano-short-soft", "esc50-nano-short-soft-32", "esc50-base-short-soft")
 LONG = ("esc50-nano-long-soft", "esc50-base-long-soft")
-SCRATCH = ("esc50-nano-scratch", "esc50-base-scratch", "esc50-nano-short-scratch", "esc50-base-long-scratch")
+SCRATCH = (
+    "esc50-nano-scratch",
+    "esc50-base-scratch",
+    "esc50-nano-short-scratch",
+    "esc50-base-long-scratch",
+    "esc50-base-long-strong",
+)
 NAMES = DISTILLED + SHORT + LONG + SCRATCH
 # what differs in the teacher alone
 PAIRS = (
@@ -101,6 +107,13 @@ def test_the_long_recipe_from_scratch_is_the_short_one_with_another_schedule_and
     )
     assert (long.optimisation.learning_rate, long.optimisation.warmup_steps) == (3e-3, 600)
     assert replace(long, name=short.name, network=short.network, optimisation=short.optimisation) == short
+
+
+def test_the_strong_recipe_changes_clips_alone():
+    plain, strong = read("esc50-base-long-scratch"), read("esc50-base-long-strong")
+    assert replace(strong, name=plain.name, mix=plain.mix) == plain
+    assert strong.mix.mixup_probability > plain.mix.mixup_probability
+    assert strong.mix.spectrum_probability > plain.mix.spectrum_probability
 
 
 @pytest.mark.parametrize("name", NAMES)
