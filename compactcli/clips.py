@@ -5,7 +5,7 @@ import math
 import os
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
@@ -116,14 +116,20 @@ def rest_events(events: Sequence[Event], duration_s: float, *, label: str) -> li
         [(0.0, 2.0), (4.0, 12.0), (12.0, 20.0)]
     """
     found = []
-    free_from = 0.0
-    # an event at the end that nothing comes after closes the last gap
-    ends = [(event.onset - _REST_GAP_S, event.offset + _REST_GAP_S) for event in events] + [(duration_s, duration_s)]
+    for start, stop in _gaps(events, 0.0, duration_s):
+        edges = np.linspace(start, stop, math.ceil((stop - start) / _LONGEST_REST_S) + 1).tolist()
+        found += [Event(onset=onset, offset=offset, label=label) for onset, offset in itertools.pairwise(edges)]
+    return found
+
+
+def _gaps(events: Iterable[Event], start_s: float, stop_s: float) -> list[tuple[float, float]]:
+    """What is free of events between two times and far enough from them, where that is long enough."""
+    found, free_from = [], start_s
+    # what begins at the end closes the last gap
+    ends = [(event.onset - _REST_GAP_S, event.offset + _REST_GAP_S) for event in events] + [(stop_s, stop_s)]
     for start, stop in sorted(ends):
-        gap_s = min(start, duration_s) - free_from
-        if gap_s >= _SHORTEST_REST_S:
-            edges = np.linspace(free_from, free_from + gap_s, math.ceil(gap_s / _LONGEST_REST_S) + 1).tolist()
-            found += [Event(onset=onset, offset=offset, label=label) for onset, offset in itertools.pairwise(edges)]
+        if min(start, stop_s) - free_from >= _SHORTEST_REST_S:
+            found.append((free_from, min(start, stop_s)))
         free_from = max(free_from, stop)
     return found
 
@@ -153,28 +159,25 @@ def as_rest(
     kept = {*classes, *exclude, label}
     found: dict[str, list[Event]] = {}
     for name, events in table.items():
-        taken = [(event.onset - _REST_GAP_S, event.offset + _REST_GAP_S) for event in events if event.label in classes]
+        wanted = [event for event in events if event.label in classes]
         found[name] = []
         for event in events:
             if event.label in kept:
                 found[name].append(event)
                 continue
-            for onset, offset in _free_parts(event, taken):
+            for onset, offset in _free_parts(event, wanted):
                 found[name].append(Event(onset=onset, offset=offset, label=label))
     return found
 
 
-def _free_parts(event: Event, taken: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """An event whole where nothing takes any of it, else what is left and long enough."""
-    inside = sorted((start, stop) for start, stop in taken if start < event.offset and stop > event.onset)
-    if not inside:
-        return [(event.onset, event.offset)]
-    parts, free_from = [], event.onset
-    for start, stop in [*inside, (event.offset, event.offset)]:
-        if start - free_from >= _SHORTEST_REST_S:
-            parts.append((free_from, start))
-        free_from = max(free_from, stop)
-    return parts
+def _free_parts(event: Event, others: Sequence[Event]) -> list[tuple[float, float]]:
+    """An event whole where none of the others comes near it, else what is left and long enough."""
+    near = [
+        other
+        for other in others
+        if other.onset - _REST_GAP_S < event.offset and other.offset + _REST_GAP_S > event.onset
+    ]
+    return _gaps(near, event.onset, event.offset) if near else [(event.onset, event.offset)]
 
 
 def clip_path(event: Event, recording: PurePath) -> PurePath:
@@ -214,6 +217,23 @@ def is_folder_name(label: str) -> bool:
         [True, False, False, False]
     """
     return bool(label) and not label.startswith(".") and is_name(label) and not any(sign in label for sign in "/\\")
+
+
+def check_class_name(label: str, *, found: str, hint: str) -> None:
+    """Refuse the name of a class for which there can be no folder.
+
+    Args:
+        label: The name.
+        found: What has it, as the beginning of the message.
+        hint: What the user can do.
+
+    Raises:
+        ConfigError: There can be none.
+    """
+    if not is_folder_name(label):
+        raise ConfigError(
+            f"{found}, expected the name of a class, without slashes and without a dot in front", hint=hint
+        )
 
 
 def is_name(text: str) -> bool:

@@ -59,7 +59,8 @@ def scene_columns(record: Record, *, n_columns: int = N_COLUMNS) -> tuple[tuple[
     """
     stretches = record.stretches or ()
     names = tuple(dict.fromkeys(stretch.scenes[0][0] for stretch in stretches))
-    scores = np.array([[dict(stretch.scenes).get(name, 0.0) for name in names] for stretch in stretches], np.float32)
+    named = [dict(stretch.scenes) for stretch in stretches]
+    scores = np.array([[scenes.get(name, 0.0) for name in names] for scenes in named], np.float32)
     edges_s = np.linspace(stretches[0].start, stretches[-1].stop, n_columns + 1)
     starts_s = [stretch.start for stretch in stretches]
     # the stretch that a column begins in, and the one after the last that begins in it

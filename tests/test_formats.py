@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from some_records import BARK, CUT, EVENTS, FAILED, SCENE, SILENCE
 
 from compactcli.errors import ConfigError, ManifestError
 from compactcli.events import Event
@@ -28,42 +29,6 @@ from compactcli.formats import (
     read_raven_table,
 )
 from compactcli.records import Record, Stretch
-
-SCENE = Record(
-    path="beach.wav",
-    duration=30.0004,
-    sample_rate=44100,
-    model="compactnet",
-    model_version="2026.11",
-    scenes=(("beach", 0.91234567), ("stream", 0.05)),
-)
-BARK = Event(onset=0.40049, offset=1.2, label="dog", score=0.98765)
-SIREN = Event(onset=2.0, offset=12.3456, label="siren", score=0.5)
-EVENTS = Record(
-    path="street.wav",
-    duration=12.3456,
-    sample_rate=16000,
-    model="compactnet",
-    model_version="2026.11",
-    events=(BARK, SIREN),
-)
-SILENCE = Record(
-    path="quiet.wav", duration=5.0, sample_rate=16000, model="compactnet", model_version="2026.11", events=()
-)
-FAILED = Record(
-    path="broken.wav", status="error", error_code="not-audio", error_message="broken.wav is text", model="compactnet"
-)
-CUT = Record(
-    path="cut.flac",
-    status="partial",
-    error_code="damaged",
-    error_message="cut.flac stops at 3 s",
-    duration=3.0,
-    sample_rate=48000,
-    model="compactnet",
-    model_version="2026.11",
-    events=(Event(onset=1.0, offset=3.0, label="rain", score=0.75),),
-)
 
 # every character that means something to one of the formats, one that is not ASCII, and stray bytes of Latin-1
 AWKWARD = [

@@ -161,7 +161,7 @@ def cut(
     check_here([output_dir, *(recordings or [])])
     check_not_stdout(output_dir)
     check_new_folder(output_dir, option="--output-dir")
-    name = "standard input" if events == options.STDIN else str(events)
+    name = options.name_of(events)
     table = read_event_table(events)
     sources = find_recordings(list(table), recordings or [], leave_out=[events, output_dir], source=name)
     if rest is not None and any(event.label == rest for found in table.values() for event in found):
@@ -219,14 +219,10 @@ def cut(
 
 
 def _check_rest(rest: str, named: "Sequence[str]") -> None:
-    from compactcli.clips import is_folder_name
+    from compactcli.clips import check_class_name
     from compactcli.errors import ConfigError
 
-    if not is_folder_name(rest):
-        raise ConfigError(
-            f"--rest is '{rest}', expected the name of a class, without slashes and without a dot in front",
-            hint="choose another name",
-        )
+    check_class_name(rest, found=f"--rest is '{rest}'", hint="choose another name")
     if rest in named:
         raise ConfigError(
             f"--rest {rest} is named by --classes or --exclude too, expected a class of its own",

@@ -200,8 +200,8 @@ class ResultFolder:
         )
 
     def models(self, item: Input) -> set[tuple[str, str]]:
-        """Names and releases of the models whose records of the recording are there and stay, asked for or not."""
-        if not self.has_room(item) or self.is_changed(item):
+        """Names and releases of the models whose records of the recording are there, asked for or not."""
+        if not self.has_room(item):
             return set()
         beside = replace(self, formats=tuple(sorted(HOLDS_FAILURES)))
         records = [_read_quietly(target) for _, target in beside._there(item)]

@@ -264,6 +264,11 @@ def to_path(word: str) -> Path:
         raise no_folder(word) from error
 
 
+def name_of(path: Path) -> str:
+    """What messages call a path: ``-`` is standard input."""
+    return "standard input" if path == STDIN else str(path)
+
+
 def no_folder(name: str) -> ConfigError:
     """The error of a relative path where there is no folder any more that it could start from."""
     return ConfigError(

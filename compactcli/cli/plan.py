@@ -87,7 +87,10 @@ def plan_run(batch: BatchOptions, work: Work, asked: Sequence[str], stack: conte
         inputs = [folder.with_room(item) for item in inputs]
         if batch.skip_existing:
             is_done = [folder.is_done(item) for item in inputs]
-            kept.update(model for item in inputs for model in folder.models(item))
+            for item, done in zip(inputs, is_done, strict=True):
+                # what is done is as it was; what has changed is made again
+                if done or not folder.is_changed(item):
+                    kept.update(folder.models(item))
             inputs = [item for item, done in zip(inputs, is_done, strict=True) if not done]
             damaged = [path for item in inputs for path in folder.damaged(item)]
     frame_formats = tuple(name for name in formats if name in FRAME_FORMATS[work.command])

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from compactcli.cli.inputs import Input, is_folder
 from compactcli.cli.lists import read_stdin
-from compactcli.cli.options import STDIN
+from compactcli.cli.options import STDIN, name_of
 from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, reason_of
 from compactcli.events import Event
@@ -47,7 +47,7 @@ def read_event_table(path: Path, *, option: str = "") -> dict[str, list[Event]]:
         ConfigError: It cannot be read, is no text, or names no recording.
         ManifestError: It is no such table.
     """
-    name = f"{option} {'standard input' if path == STDIN else path}".lstrip()
+    name = f"{option} {name_of(path)}".lstrip()
     if path == STDIN or not is_folder(path):
         table = _read_table(path, name=name, root=path.parent)
         expected = "the events of some"
@@ -100,7 +100,7 @@ def _read_table(path: Path, *, name: str, root: Path) -> dict[str, list[Event]]:
         ) from error
     if b"\0" in data:
         raise ConfigError(f"{name} is not text in UTF-8, expected a table of events", hint="save it as text in UTF-8")
-    text, source = data.decode("utf-8", "surrogateescape"), "standard input" if path == STDIN else str(path)
+    text, source = data.decode("utf-8", "surrogateescape"), name_of(path)
     if path.name.endswith(TRACK_SUFFIX) and is_audacity_track(text):
         return {_recording_of(path, root): read_audacity_labels(text, source)}
     return read_events(text, source)

@@ -17,9 +17,9 @@ from rich.text import Text
 from compactcli.checkpoint import list_models
 from compactcli.cli.console import printable
 from compactcli.cli.inputs import Input, collect_inputs, is_folder
-from compactcli.cli.options import STDIN
+from compactcli.cli.options import STDIN, name_of
 from compactcli.cli.render import plain_table
-from compactcli.clips import is_folder_name
+from compactcli.clips import check_class_name
 from compactcli.config import ModelConfig
 from compactcli.errors import ConfigError, reason_of
 from compactcli.formats import SUFFIXES, read_vectors
@@ -50,7 +50,7 @@ def read_vector_tables(path: Path) -> Iterator[Record]:
         ManifestError: It is no such table.
     """
     for table in _find_tables(path) if path != STDIN and is_folder(path) else [path]:
-        name = "standard input" if table == STDIN else str(table)
+        name = name_of(table)
         try:
             with _open(table) as data:
                 text = io.TextIOWrapper(data, encoding="utf-8", errors="surrogateescape", newline="")
@@ -108,7 +108,7 @@ class VectorTable:
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = "standard input" if path == STDIN else str(path)
+        self.name = name_of(path)
         self.n_vectors = self.n_failed = 0
         self._records = read_vector_tables(path)
         # which model it takes to hear examples shows before a long table is read
@@ -196,12 +196,10 @@ def label_examples(inputs: Sequence[Input], *, label: str | None) -> dict[Path, 
     """
     labels = {item.path: _label_of(item) if label is None else label for item in inputs}
     for path, name in labels.items():
-        if not is_folder_name(name):
-            found = f"{path} is called '{name}'" if label is None else f"--label is '{name}'"
-            raise ConfigError(
-                f"{found}, expected the name of a class, without slashes and without a dot in front",
-                hint="name it by --label" if label is None else "choose another name",
-            )
+        if label is None:
+            check_class_name(name, found=f"{path} is called '{name}'", hint="name it by --label")
+        else:
+            check_class_name(name, found=f"--label is '{name}'", hint="choose another name")
     return labels
 
 

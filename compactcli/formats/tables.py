@@ -116,7 +116,8 @@ def read_events_csv(text: str, source: str, *, separator: str = ",") -> dict[str
             where = f"{source} line {rows.line_num}"
             if not any(fields):
                 continue
-            if set(NEEDED_COLUMNS) <= set(names := column_names(fields)):
+            # rows have numbers there
+            if "onset" in fields and set(NEEDED_COLUMNS) <= set(names := column_names(fields)):
                 header = names
                 continue
             if len(fields) != len(header):
